@@ -12,12 +12,12 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define ADDR_STR_MAX     46 /* INET6_ADDRSTRLEN */
-#define PREFIX_STR_MAX   50 /* address/128 */
+#define ADDR_STR_MAX	 46 /* INET6_ADDRSTRLEN */
+#define PREFIX_STR_MAX	 50 /* address/128 */
 #define ENDPOINT_STR_MAX 56 /* [address]:65535 */
 
 struct ip_addr {
-	uint8_t family;   /* AF_INET, AF_INET6, 0 = none */
+	uint8_t family;	   /* AF_INET, AF_INET6, 0 = none */
 	uint8_t bytes[16]; /* IPv4 in the first four, the rest zero */
 };
 
@@ -28,7 +28,7 @@ struct endpoint {
 
 struct prefix {
 	struct ip_addr addr; /* host bits are zero once parsed */
-	uint8_t len;         /* bits */
+	uint8_t len;	     /* bits */
 };
 
 /* All _parse: 0, or -EINVAL. No names are resolved, no leading zeros, no zone. */
