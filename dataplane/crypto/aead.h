@@ -23,9 +23,9 @@ struct aead_job {
 	const uint8_t *key; /* 32 bytes */
 	uint64_t counter;   /* host order */
 	const uint8_t *src; /* seal: plaintext; open: ciphertext and tag */
-	uint8_t *dst;       /* seal: ciphertext and tag; open: plaintext. == src, or no overlap */
-	uint32_t len;       /* plaintext bytes, without the tag, 0 allowed */
-	uint8_t ok;         /* open, written by the engine: 1 = the tag was right */
+	uint8_t *dst;	    /* seal: ciphertext and tag; open: plaintext. == src, or no overlap */
+	uint32_t len;	    /* plaintext bytes, without the tag, 0 allowed */
+	uint8_t ok;	    /* open, written by the engine: 1 = the tag was right */
 };
 
 struct aead_engine {
