@@ -60,6 +60,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "dpapi is little-endian
 	X(BARRIER, 12, dpapi_barrier, "end of a batch")                                            \
 	X(SHOW, 13, dpapi_show, "ask for a table as JSON text")                                    \
 	X(LOCAL_SET, 14, dpapi_local, "prefix is served by this gateway (filter)")                 \
+	X(COUNTER, 15, dpapi_counter, "a counter of causewayd, for dp show counters")              \
 	X(HELLO_REPLY, 64, dpapi_hello_reply, "what the dataplane is, with descriptors")           \
 	X(PORT, 65, dpapi_port, "one port of the dataplane")                                       \
 	X(PEER_STATE, 66, dpapi_peer_state, "one peer that the dataplane has")                     \
@@ -220,8 +221,9 @@ struct dpapi_local {
 };
 
 #define DPAPI_SESSION_INITIATOR (1u << 0)
-#define DPAPI_SESSION_CONFIRMED (1u << 1) /* may send at once; else after the first opened packet  \
-					   */
+#define DPAPI_SESSION_CONFIRMED                                                                    \
+	(1u << 1) /* may send at once; else after the first opened packet                          \
+		   */
 
 struct dpapi_session_set {
 	struct dpapi_hdr hdr;
@@ -290,6 +292,19 @@ struct dpapi_rules {
 	uint32_t total_bytes; /* of the body */
 	uint32_t offset;      /* of this piece */
 	uint32_t piece_bytes; /* that follow this struct */
+};
+
+/*
+ * A counter that causewayd keeps (messages it refused, by reason), so that
+ * `dp show counters` shows all of a node in one table. The last value wins.
+ */
+struct dpapi_counter {
+	struct dpapi_hdr hdr;
+	uint64_t value;
+	uint32_t is_fault;
+	uint32_t reserved;
+	char name[DPAPI_NAME_MAX]; /* CONTROL_... */
+	char help[DPAPI_ERROR_TEXT];
 };
 
 #define DPAPI_BARRIER_SWEEP 1
