@@ -37,7 +37,7 @@ bool addr_equal(const struct ip_addr *a, const struct ip_addr *b);
 /* All _print return buf. buf holds at least the _STR_MAX of its type. */
 const char *addr_print(const struct ip_addr *a, char *buf);
 
-/* "1.2.3.4:5", "[::1]:5" */
+/* "1.2.3.4:5", "[::1]:5"; port 0 is refused. */
 int endpoint_parse(const char *text, struct endpoint *out);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 const char *endpoint_print(const struct endpoint *e, char *buf);

@@ -7,6 +7,8 @@
  *
  * Each call site is limited to 10 lines a second (burst 20); what was held back
  * is said in the next line as suppressed=N. Any thread. Not on a packet's way.
+ * Control characters in the formatted text are escaped; a value with spaces is
+ * quoted by the caller's format. Lines end at 1 KiB.
  */
 #ifndef LIB_BASE_LOG_H
 #define LIB_BASE_LOG_H
@@ -18,7 +20,6 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log_site {
 	_Atomic uint64_t window_ns;
-	_Atomic uint32_t count;
 	_Atomic uint32_t suppressed;
 };
 

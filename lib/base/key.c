@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/key.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/fileio.h"
+#include "lib/base/log.h"
+
+/* A key and some white space; a longer file is not a key file. */
+#define KEY_FILE_MAX 128
+
+int key_parse_base64(const char *text, struct key *out)
+{
+	struct key k;
+	const char *end;
+	size_t len;
+	int err = 0;
+
+	if (strnlen(text, KEY_BASE64_LEN + 1) != KEY_BASE64_LEN)
+		return -EINVAL;
+	if (sodium_base642bin(k.bytes, sizeof(k.bytes), text, KEY_BASE64_LEN, NULL, &len, &end,
+			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    len != KEY_BYTES || *end != '\0')
+		err = -EINVAL;
+	else
+		*out = k;
+	key_wipe(&k);
+	return err;
+}
+
+int key_parse_hex(const char *text, struct key *out)
+{
+	struct key k;
+	const char *end;
+	size_t len;
+	int err = 0;
+
+	if (strnlen(text, KEY_HEX_LEN + 1) != KEY_HEX_LEN)
+		return -EINVAL;
+	if (sodium_hex2bin(k.bytes, sizeof(k.bytes), text, KEY_HEX_LEN, NULL, &len, &end) != 0 ||
+	    len != KEY_BYTES || *end != '\0')
+		err = -EINVAL;
+	else
+		*out = k;
+	key_wipe(&k);
+	return err;
+}
+
+const char *key_print_base64(const struct key *k, char *buf)
+{
+	return sodium_bin2base64(buf, KEY_BASE64_MAX, k->bytes, KEY_BYTES,
+				 sodium_base64_VARIANT_ORIGINAL);
+}
+
+const char *key_print_hex(const struct key *k, char *buf)
+{
+	return sodium_bin2hex(buf, KEY_HEX_MAX, k->bytes, KEY_BYTES);
+}
+
+bool key_is_zero(const struct key *k)
+{
+	return sodium_is_zero(k->bytes, KEY_BYTES) == 1;
+}
+
+bool key_equal(const struct key *a, const struct key *b)
+{
+	return sodium_memcmp(a->bytes, b->bytes, KEY_BYTES) == 0;
+}
+
+void key_wipe(struct key *k)
+{
+	sodium_memzero(k->bytes, KEY_BYTES);
+}
+
+/* Length of text without the white space behind it. */
+static size_t trimmed_len(const char *text, size_t len)
+{
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL && text[len - 1] != '\0')
+		len--;
+	return len;
+}
+
+int key_read_file(const char *path, struct key *out)
+{
+	char text[KEY_FILE_MAX + 1];
+	struct stat st;
+	ssize_t n;
+	int err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && (st.st_mode & 077) != 0)
+		log_warn("key.file_mode", "path=\"%s\" mode=%04o hint=\"chmod 600\"", path,
+			 st.st_mode & 07777);
+	n = read(fd, text, KEY_FILE_MAX);
+	err = n < 0 ? -errno : 0;
+	close(fd);
+	if (err == 0) {
+		text[trimmed_len(text, (size_t)n)] = '\0';
+		err = key_parse_base64(text, out);
+	}
+	sodium_memzero(text, sizeof(text));
+	return err;
+}
+
+int key_write_file(const char *path, const struct key *k)
+{
+	char text[KEY_BASE64_MAX];
+	int err;
+
+	key_print_base64(k, text);
+	text[KEY_BASE64_LEN] = '\n';
+	err = file_write_atomic(path, text, KEY_BASE64_LEN + 1, 0600);
+	sodium_memzero(text, sizeof(text));
+	return err;
+}
