@@ -73,8 +73,10 @@ static int bind_path(int fd, const char *path, int type, mode_t mode)
 	if (fchmod(fd, mode) < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
-		if (errno != EADDRINUSE || !is_stale(path, type))
+		if (errno != EADDRINUSE)
 			return -errno;
+		if (!is_stale(path, type))
+			return -EADDRINUSE;
 		if (unlink(path) < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 			return -errno;
 	}

@@ -398,6 +398,7 @@ struct dpapi_event_roamed {
 	uint32_t local_index;
 	uint64_t time_ns;
 	struct dpapi_path path; /* where the packet came from */
+	uint32_t reserved;
 };
 
 /*

@@ -17,14 +17,18 @@
 const char *dpapi_type_name(uint16_t type);
 /* sizeof the struct of this type in this program, 0 = unknown type. */
 size_t dpapi_type_size(uint16_t type);
-/* Does a body of its own length follow the struct (RULES, SHOW_REPLY)? */
+/*
+ * Does a body follow the struct (RULES, SHOW_REPLY)? It is the end of the message,
+ * as many bytes as the struct's last length field says (piece_bytes, text_bytes);
+ * the length rule is for what stands before it.
+ */
 int dpapi_type_has_body(uint16_t type);
 
 /*
  * Copies a received packet into out (out_size >= the type's size), zero-filled
  * if it is shorter. For types with a body only the struct is copied and the body
  * is data + *body_off up to len.
- * 0; -EBADMSG (shorter than a header, or hdr.len != len), -ENOTSUP (unknown
+ * 0; -EBADMSG (shorter than a header or its body, or hdr.len != len), -ENOTSUP (unknown
  * type), -E2BIG (surplus that is not zero). errbuf (may be NULL) gets a sentence
  * with the message's name.
  */
