@@ -52,10 +52,11 @@ def main(groups, doc):
     a = ap.parse_args()
     catch_signals()  # here: cases run in threads, which may not
 
+    names = [n for g in groups for n, _ in g]
+
     def chosen(name):
-        return not a.cases or any(c == name for c in a.cases) or \
-            (not any(c == n for c in a.cases for g in groups for n, _ in g) and
-             any(c in name for c in a.cases))
+        """Named in full, or by a part that is no full name of another."""
+        return not a.cases or any(c == name or (c in name and c not in names) for c in a.cases)
 
     counts = {"ok": 0, "FAIL": 0, "skip": 0}
     for group in groups:

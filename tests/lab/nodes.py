@@ -159,7 +159,16 @@ class Boringtun(WgNode):
     kind = "boringtun"
 
     def argv(self):
-        return [foreign("boringtun-cli"), "-f", "--disable-drop-privileges", self.dev]
+        # A connected socket would hold it to its first address: it could not roam.
+        return [foreign("boringtun-cli"), "-f", "--disable-drop-privileges",
+                "--disable-connected-udp", self.dev]
+
+    def show(self):
+        # It reports the age of the last handshake where the protocol wants its time.
+        out = super().show()
+        for p in out.values():
+            p["handshake"] = int(time.time()) - p["handshake"] if p["rx"] else 0
+        return out
 
 
 class Causeway(Node):

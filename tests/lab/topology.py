@@ -199,6 +199,6 @@ table ip guard {
 
 def renumber(site, new4):
     """Give a gateway another outside address, as a DHCP change would."""
-    site.gw.ip("addr add %s/24 dev eth0" % new4, "addr del %s/24 dev eth0" % site.wan4)
+    site.gw.ip("addr del %s/24 dev eth0" % site.wan4, "addr add %s/24 dev eth0" % new4)
     site.wan4 = new4
     time.sleep(0.05)
