@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel should have for a configuration: routes, policy rules,
+ * addresses. Pure; link.c brings the kernel there.
+ *
+ * Each mesh prefix (allowed IPs, and the subnets of the node's own addresses)
+ * gets two routes: one to the TUN, which vanishes with the dataplane's TUN, and
+ * an unreachable one of worse metric, which stays: fail closed.
+ *
+ *   10.2.0.0/16 dev cw0 metric 512
+ *   unreachable 10.2.0.0/16 metric 4278190080
+ *
+ * A default route cannot stand in the main table beside the host's own, which
+ * the outer packets need: it goes to table 52, behind two rules.
+ *
+ *   5260: from all lookup main suppress_prefixlength 0
+ *   5270: not from all fwmark 0x80000/0xff0000 lookup 52
+ */
+#ifndef CONTROLPLANE_NODE_LINK_PLAN_H
+#define CONTROLPLANE_NODE_LINK_PLAN_H
+
+#include "controlplane/node/config.h"
+#include "controlplane/node/netlink.h"
+
+#define LINK_TABLE		52
+#define LINK_FWMARK		0x80000u /* on the outer sockets, set by causeway-dp */
+#define LINK_FWMASK		0xff0000u
+#define LINK_RULE_MAIN		5260
+#define LINK_RULE_MESH		5270
+#define LINK_METRIC		512u
+#define LINK_METRIC_UNREACHABLE 0xff000000u
+
+struct link_plan {
+	struct netlink_route *routes; /* sorted by link_plan_route_cmp */
+	uint32_t route_count;
+	uint32_t tun_mtu;
+	bool default_v4, default_v6; /* table 52 and its rules are used */
+};
+
+/*
+ * ifindex 0: there is no TUN now, only unreachable routes. mtu_max: of the port,
+ * 0 = unknown. 0, or -ENOMEM.
+ */
+int link_plan_make(const struct node_config *cfg, uint32_t ifindex, uint32_t mtu_max,
+		   struct link_plan *out);
+void link_plan_fini(struct link_plan *plan);
+/* By family, prefix, table, metric: what makes a route itself in the kernel. */
+int link_plan_route_cmp(const void *a, const void *b);
+bool link_plan_has(const struct link_plan *plan, const struct netlink_route *route);
+/* The two rules of a family: rules[0] main, rules[1] mesh. */
+void link_plan_rules(uint8_t family, struct netlink_rule rules[2]);
+
+#endif
