@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""perf wireguard: Causeway (kernel and xdp ports) beside wireguard-go, boringtun, tailscaled.
+
+One topology: host - gateway - gateway - host on one machine, offloads as each needs them. In
+every round each implementation is set up afresh and measured, so that the ratio to
+wireguard-go is one of the same round. Figures:
+
+    tcp          one flow: Gbit/s; CPU-seconds a Gbit of both daemons; of the machine
+    tcp-many     16 flows at once, the same
+    udp64-paced  64 B packets at a fixed rate: loss, packets a daemon CPU-second
+    udp64-many   the same interleaved over 16 pairs of hosts
+    udp64-flood  64 B packets as fast as the source can: received a second
+
+A daemon's CPU is /proc/PID/task/*/schedstat summed (causeway: causeway-dp and causewayd),
+softirq and empty polls included. The machine's non-idle time stands beside it."""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "lab"))
+
+import netns  # noqa: E402
+from flows import Udp, tcp  # noqa: E402
+from netns import Lab, LabError, Skip  # noqa: E402
+from nodes import Boringtun, Causeway, Control, Tailscaled, WireguardGo, pair  # noqa: E402
+from topology import Sites  # noqa: E402
+
+REFERENCE = "wireguard-go"
+IMPLS = ("causeway-kernel", "causeway-xdp", "wireguard-go", "boringtun", "tailscaled")
+KINDS = {"causeway-kernel": Causeway, "causeway-xdp": Causeway, "wireguard-go": WireguardGo,
+         "boringtun": Boringtun, "tailscaled": Tailscaled}
+BENCHES = ("tcp", "tcp-many", "udp64-paced", "udp64-many", "udp64-flood")
+HOSTS = 16
+# At this share of loss a paced row still counts as one without.
+NO_LOSS = 0.0005
+
+
+def cpu_model():
+    with open("/proc/cpuinfo") as f:
+        info = dict(l.split(":", 1) for l in f.read().split("\n\n")[0].splitlines() if ":" in l)
+    info = {k.strip(): v.strip() for k, v in info.items()}
+    return "%s, family %s model %s, %d cores" % (info.get("model name", "?"), info.get(
+        "cpu family", "?"), info.get("model", "?"), os.cpu_count())
+
+
+def clock_ms():
+    """A fixed amount of work, timed: it moves when the machine is disturbed or throttled."""
+    block = bytes(1 << 20)
+    t0 = time.monotonic()
+    for _ in range(16):
+        hashlib.blake2b(block)
+    return (time.monotonic() - t0) * 1000
+
+
+def machine():
+    """(not idle, all) CPU seconds of the machine up to now. The kernel measures idle time
+    but samples the rest at ticks, which misses work that falls between them: so what is not
+    idle is taken as the time that passed less the idle time."""
+    with open("/proc/stat") as f:
+        t = [int(x) for x in f.readline().split()[1:9]]
+    total = time.monotonic() * os.cpu_count()
+    return total - (t[3] + t[4]) / os.sysconf("SC_CLK_TCK"), total
+
+
+def unniced(pid="self"):
+    """Autogroup scheduling shares a core by session: ask for as much as there is."""
+    try:
+        with open("/proc/%s/autogroup" % pid, "w") as f:
+            f.write("-20")
+    except OSError:
+        pass
+
+
+class Meter:
+    """CPU of the daemons and the machine over a with block."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def __enter__(self):
+        self.cpu0 = [n.cpu_ns() for n in self.nodes]
+        self.mach0 = machine()
+        return self
+
+    def __exit__(self, *exc):
+        m = machine()
+        self.cpu = [(n.cpu_ns() - c) / 1e9 for n, c in zip(self.nodes, self.cpu0)]
+        self.busy = m[0] - self.mach0[0]
+        self.idle_pct = 100.0 * (1 - self.busy / max(1e-9, m[1] - self.mach0[1]))
+
+
+def setup(lab, impl):
+    xdp = (1, 2) if impl == "causeway-xdp" else ()
+    s = Sites(lab, xdp=xdp, hosts=HOSTS)
+    kw = {}
+    if impl.startswith("causeway"):
+        kw["port_kind"] = impl.split("-")[1]
+    if impl == "tailscaled":
+        kw["control"] = Control(lab, s)
+    nodes = [KINDS[impl](lab, s[n], **kw) for n in (1, 2)]
+    if impl != "tailscaled":
+        pair(*nodes)
+    for n in nodes:
+        n.start()
+    s[1].host.wait_ping(s[2].host4, 30)
+    if impl == "tailscaled":
+        # Direct before anything is measured, not through the relay.
+        time.sleep(2)
+    for p in lab.procs:
+        unniced(p.pid)
+    return s, nodes
+
+
+def put(out, bench, figure, unit, value, better, **params):
+    out.append((bench, figure, unit, better, tuple(sorted(params.items())), value))
+
+
+def bench_tcp(out, lab, s, nodes, a, streams):
+    name = "tcp" if streams == 1 else "tcp-many"
+    with Meter(nodes) as m:
+        doc = tcp(s[1].host, s[2].host, s[2].host4, a.time, streams=streams)
+    got = doc["end"]["sum_received"]
+    gbit = got["bytes"] * 8 / 1e9
+    p = {"streams": streams}
+    put(out, name, "rate", "Gbit/s", got["bits_per_second"] / 1e9, "higher", **p)
+    put(out, name, "daemons", "CPU-s/Gbit", sum(m.cpu) / gbit, "lower", **p)
+    put(out, name, "sender's daemon", "CPU-s/Gbit", m.cpu[0] / gbit, "lower", **p)
+    put(out, name, "receiver's daemon", "CPU-s/Gbit", m.cpu[1] / gbit, "lower", **p)
+    put(out, name, "machine", "CPU-s/Gbit", m.busy / gbit, "lower", **p)
+    put(out, name, "idle", "%", m.idle_pct, "", **p)
+
+
+def bench_udp(out, lab, s, nodes, a, name, rate=0, hosts=1):
+    with Meter(nodes) as m:
+        r = Udp(lab, (s[1].host, s[1].host4), (s[2].host, s[2].host4), rate=rate or 1,
+                seconds=a.time, both=False, flood=not rate, hosts=hosts, gro=True, wait=0.2,
+                linger=0.1).wait()
+    sent, got, rx = r[0]["tx"]["sent"], r[1]["rx"]["unique"], r[1]["rx"]
+    if not got:
+        raise LabError("%s: no packet arrived" % name)
+    seconds = max(1e-9, (rx["last_ns"] - rx["first_ns"]) / 1e9)
+    p = {"hosts": hosts, "rate_pps": rate or "flood", "size": 64}
+    put(out, name, "received", "packets/s", got / seconds, "higher", **p)
+    put(out, name, "lost", "%", 100.0 * (1 - got / sent), "", **p)
+    put(out, name, "a daemon CPU-s", "packets/CPU-s", got / max(1e-9, sum(m.cpu)), "higher", **p)
+    put(out, name, "machine", "us/packet", m.busy / got * 1e6, "lower", **p)
+    put(out, name, "idle", "%", m.idle_pct, "", **p)
+
+
+def one(impl, a):
+    """One round of one implementation: a list of values."""
+    out = []
+    with Lab(name="perf " + impl) as lab:
+        s, nodes = setup(lab, impl)
+        if "tcp" in a.only:
+            bench_tcp(out, lab, s, nodes, a, 1)
+        if "tcp-many" in a.only:
+            bench_tcp(out, lab, s, nodes, a, 16)
+        for rate in a.rate:
+            if "udp64-paced" in a.only:
+                bench_udp(out, lab, s, nodes, a, "udp64-paced", rate=rate)
+            if "udp64-many" in a.only:
+                bench_udp(out, lab, s, nodes, a, "udp64-many", rate=rate, hosts=HOSTS)
+        if "udp64-flood" in a.only:
+            bench_udp(out, lab, s, nodes, a, "udp64-flood")
+        if not all(n.alive() for n in nodes):
+            raise LabError("a daemon ended\n" + "\n".join(n.logs() for n in nodes))
+    return out
+
+
+def rounds(a, impls):
+    """{impl: {key: [values by round, None where it failed]}}, {impl: reason it is missing}"""
+    got, missing = {i: {} for i in impls}, {}
+    for r in range(a.runs):
+        for impl in impls:
+            if impl in missing:
+                continue
+            t0 = clock_ms()
+            try:
+                values = one(impl, a)
+            except Skip as e:
+                missing[impl] = str(e)
+                continue
+            except (LabError, OSError, ValueError, KeyError) as e:
+                print("perf: round %d of %s: %s" % (r + 1, impl, e), file=sys.stderr)
+                missing.setdefault("%s, round %d" % (impl, r + 1), str(e).splitlines()[0])
+                continue
+            for v in values:
+                got[impl].setdefault(v[:5], [None] * a.runs)[r] = v[5]
+            print("perf: round %d of %d, %s done (clock %.0f, %.0f ms)" %
+                  (r + 1, a.runs, impl, t0, clock_ms()), file=sys.stderr)
+    return got, missing
+
+
+def rows_of(got, a, cpu):
+    rows = []
+    reference = got.get(REFERENCE, {})
+    for impl, keys in got.items():
+        for key, values in keys.items():
+            bench, figure, unit, better, params = key
+            ok = [v for v in values if v is not None]
+            if not ok:
+                continue
+            row = {"bench": bench, "figure": figure, "unit": unit, "better": better,
+                   "implementation": impl, "median": statistics.median(ok), "min": min(ok),
+                   "max": max(ok), "runs": len(ok), "values": values,
+                   "params": dict(params, seconds=a.time), "cpu": cpu}
+            ratios = [v / w for v, w in zip(values, reference.get(key, []))
+                      if v is not None and w]
+            if ratios and better:
+                row["ratio"] = statistics.median(ratios)
+                row["ratio_min"], row["ratio_max"] = min(ratios), max(ratios)
+                row["ratio_to"] = REFERENCE
+            rows.append(row)
+    return rows
+
+
+def number(v):
+    return "%.0f" % v if abs(v) >= 1000 else "%.3g" % v
+
+
+def table(rows, cpu, missing):
+    print("%s; medians (min..max), ratio to %s in the same round" % (cpu, REFERENCE))
+    order = []
+    for r in rows:
+        k = (r["bench"], json.dumps(r["params"], sort_keys=True))
+        if k not in order:
+            order.append(k)
+    for bench, params in order:
+        p = json.loads(params)
+        print("\n%s  %s" % (bench, " ".join("%s=%s" % kv for kv in sorted(p.items()))))
+        for r in rows:
+            if (r["bench"], json.dumps(r["params"], sort_keys=True)) != (bench, params):
+                continue
+            print("  %-18s %-16s %-14s %10s (%s..%s)%s" % (
+                r["figure"], r["implementation"], r["unit"], number(r["median"]),
+                number(r["min"]), number(r["max"]),
+                "  x %.2f" % r["ratio"] if "ratio" in r else ""))
+        loss = [r for r in rows if r["bench"] == bench and r["figure"] == "lost" and
+                json.dumps(r["params"], sort_keys=True) == params]
+        for r in loss:
+            if p.get("rate_pps") != "flood" and r["max"] > 100 * NO_LOSS:
+                print("  note: %s lost packets: its row is not one without loss" %
+                      r["implementation"])
+    for name, why in missing.items():
+        print("missing: %s: %s" % (name, why))
+
+
+def main():
+    ap = argparse.ArgumentParser(prog="perf wireguard", description=__doc__,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--json", metavar="FILE")
+    ap.add_argument("--runs", type=int, default=5)
+    ap.add_argument("--time", type=float, default=2.0, help="seconds of each load")
+    ap.add_argument("--impl", action="append", choices=IMPLS, help="only these")
+    ap.add_argument("--only", action="append", choices=BENCHES, help="only these figures")
+    ap.add_argument("--rate", action="append", type=int, help="packets/s of the paced rows")
+    a = ap.parse_args()
+    a.only = a.only or list(BENCHES)
+    a.rate = a.rate or [30000, 60000]
+    netns.catch_signals()
+    unniced()
+    try:
+        netns.helper("traffic")
+        netns.tool("iperf3")
+        Lab(name="perf").close()
+    except Skip as e:
+        print("perf wireguard: missing: %s" % e, file=sys.stderr)
+        return 77
+    cpu = cpu_model()
+    got, missing = rounds(a, [i for i in IMPLS if not a.impl or i in a.impl])
+    rows = rows_of(got, a, cpu)
+    table(rows, cpu, missing)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(rows, f, indent=1)
+            f.write("\n")
+    return 0 if rows else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
