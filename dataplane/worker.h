@@ -41,6 +41,8 @@ enum worker_stage {
  * Counters of one worker: written by it, read by the control thread without
  * asking (relaxed; a reader may see two counters of different moments).
  */
+#define WORKER_HISTOGRAM 40
+
 struct worker_stats {
 	uint64_t drop[DROP_REASON_COUNT];
 	uint64_t stage_cycles[STAGE_COUNT];
@@ -56,6 +58,7 @@ struct worker_stats {
 	uint64_t mss_clamped;
 	uint64_t busy_cycles, idle_cycles; /* TSC; idle = asleep or an empty round */
 	uint64_t sleeps, rounds;
+	uint64_t batch_cycles_log2[WORKER_HISTOGRAM]; /* rx to the end of tx, [i]: 2^i to 2^(i+1) */
 } __attribute__((aligned(64)));
 
 struct worker_source {
@@ -79,6 +82,7 @@ struct worker {
 	unsigned source_count;		  /* c */
 	struct worker_source sources[PORTS_MAX * PORT_SOURCES_MAX]; /* c, is_ready: w */
 	struct staging *staging;   /* w: packets that wait for a handshake */
+	bool is_flush_wanted;	   /* w: a session began to send, look through the staging */
 	uint8_t *scratch;	   /* w: SCRATCH_BYTES to seal into, reset every batch */
 	uint32_t scratch_used;	   /* w */
 	struct batch batch;	   /* w */

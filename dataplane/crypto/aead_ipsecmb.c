@@ -9,6 +9,10 @@
  * init/update/finalize 428 and 1079). What the checked one would check are the
  * fields set below, which no input reaches.
  *
+ * Its SSE code (CPUs without AVX), sealing apart, reads up to 15 bytes behind the
+ * text, which may lie on a page that is not ours; there the text is copied to
+ * dst first and sealed in place, where the room for the tag lies behind it.
+ *
  * A context holds a manager (about 200 KB of the library's) and what jobs point
  * to: nonces, and the tags computed when opening. It belongs to one worker.
  */
@@ -23,6 +27,7 @@
 
 struct ipsecmb_ctx {
 	IMB_MGR *mgr;
+	bool reads_behind; /* see above */
 	uint8_t nonces[AEAD_BATCH_MAX][NONCE_BYTES];
 	uint8_t tags[AEAD_BATCH_MAX][AEAD_TAG_BYTES];
 };
@@ -52,6 +57,7 @@ void *aead_ipsecmb_ctx_for(void (*init)(IMB_MGR *mgr))
 	/* Flags that the CPU lacks, or the library's own self test. */
 	if (imb_get_errno(c->mgr))
 		goto not_usable;
+	c->reads_behind = c->mgr->used_arch <= IMB_ARCH_SSE;
 	return c;
 not_usable:
 	free_mb_mgr(c->mgr);
@@ -127,7 +133,21 @@ static void run(struct ipsecmb_ctx *c, struct aead_job *jobs, unsigned n, bool i
 
 static void ipsecmb_seal(void *ctx, struct aead_job *jobs, unsigned n)
 {
-	run(ctx, jobs, n, true);
+	struct ipsecmb_ctx *c = ctx;
+	struct aead_job moved[AEAD_BATCH_MAX];
+
+	if (!c->reads_behind) {
+		run(c, jobs, n, true);
+		return;
+	}
+	BUG_ON(n > AEAD_BATCH_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		moved[i] = jobs[i];
+		if (jobs[i].src != jobs[i].dst && jobs[i].len)
+			memcpy(jobs[i].dst, jobs[i].src, jobs[i].len);
+		moved[i].src = jobs[i].dst;
+	}
+	run(c, moved, n, true);
 }
 
 static void ipsecmb_open(void *ctx, struct aead_job *jobs, unsigned n)

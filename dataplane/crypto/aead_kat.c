@@ -105,7 +105,8 @@ static const struct {
 	{1420, "bd8b30c704fa9ffc6db2a3dde8b6fdb7"},
 	{1424, "970a12a8646865d92469d5f336a6a279"},
 	{4096, "116e4c19225a7e1464c96fe668104cb6"},
-	{9000, "46ddf746434172688a2cab1a4ea185fb"},};
+	{9000, "46ddf746434172688a2cab1a4ea185fb"},
+};
 /* clang-format on */
 
 /* One message of the self test: three buffers with gaps behind them. */

@@ -73,8 +73,18 @@ struct port_netdev {
 	char name[IF_NAMESIZE];
 	unsigned ifindex;
 	uint8_t mac[6];
-	bool is_wan; /* an interface may be both */
+	uint16_t mtu; /* L3; kept by netlink/mirror.c */
+	bool is_wan;  /* an interface may be both */
 	bool is_lan;
+};
+
+#define PORT_COUNTERS_MAX 64
+
+struct port_counter {
+	const char *name;
+	const char *help;
+	uint64_t value;
+	bool is_fault;
 };
 
 struct port_ops {
@@ -95,6 +105,8 @@ struct port_ops {
 	/* Mesh prefixes and own addresses for steering programs; NULL if not needed. */
 	int (*steer_prefix)(struct port *p, const uint8_t *addr, int family, uint8_t prefix_len,
 			    uint16_t mtu, bool is_mesh, bool remove);
+	/* Counters of its own (verdicts of a steering program); NULL if there are none. */
+	unsigned (*counters)(struct port *p, struct port_counter *out);
 	/* One object with what the port is and what was probed: into an open JSON object. */
 	void (*show)(struct port *p, struct json_out *js);
 };

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See event.h. */
+#include "dataplane/api/event.h"
+
+#include <rte_ring_elem.h>
+
+#include "dataplane/table/peer.h"
+#include "dataplane/table/peer_build.h"
+#include "dataplane/table/session.h"
+
+struct sweep {
+	struct server *server;
+	uint64_t now_ns;
+};
+
+static void pass_on(struct server *s, const struct worker_event *e)
+{
+	struct dpapi_event m = {.hdr.type = (uint16_t)e->type,
+				.peer_id = e->peer_id,
+				.local_index = e->local_index,
+				.time_ns = e->time_ns};
+	struct dpapi_event_roamed roamed = {.hdr.type = DPAPI_EVENT_ROAMED,
+					    .peer_id = e->peer_id,
+					    .local_index = e->local_index,
+					    .time_ns = e->time_ns,
+					    .path = e->path};
+
+	if (e->type == DPAPI_EVENT_ROAMED)
+		server_to_controller(s, &roamed, sizeof(roamed));
+	else
+		server_to_controller(s, &m, sizeof(m));
+}
+
+void event_drain(struct server *s)
+{
+	struct dataplane *dp = server_dataplane(s);
+	struct worker_event e;
+	bool is_confirmed = false;
+
+	for (unsigned i = 0; i < dp->worker_count; i++) {
+		while (rte_ring_dequeue_elem(dp->workers[i]->events, &e, sizeof(e)) == 0) {
+			is_confirmed |= e.type == DPAPI_EVENT_CONFIRMED;
+			pass_on(s, &e);
+		}
+	}
+	/* A session sends now: packets may wait for it at every worker. */
+	for (unsigned i = 0; is_confirmed && i < dp->worker_count; i++) {
+		struct worker_command c = {.type = WORKER_CMD_FLUSH};
+
+		worker_command(dp->workers[i], &c);
+	}
+}
+
+/* A silence is told of once, and once more when it ended. */
+static uint64_t to_tell(uint64_t since_ns, uint64_t now_ns)
+{
+	return since_ns && now_ns > since_ns && now_ns - since_ns >= EVENT_UNANSWERED_NS ? since_ns
+											 : 0;
+}
+
+static int sweep_peer(struct peer *p, void *arg)
+{
+	const struct sweep *sw = arg;
+	uint64_t tx = to_tell(atomic_load_explicit(&p->tx_unanswered_ns, memory_order_relaxed),
+			      sw->now_ns);
+	uint64_t rx = to_tell(atomic_load_explicit(&p->rx_unanswered_ns, memory_order_relaxed),
+			      sw->now_ns);
+	struct dpapi_event_activity m = {.hdr.type = DPAPI_EVENT_ACTIVITY,
+					 .peer_id = p->id,
+					 .tx_unanswered_ns = tx,
+					 .rx_unanswered_ns = rx};
+
+	if (tx == p->activity_tx_told_ns && rx == p->activity_rx_told_ns)
+		return 0;
+	p->activity_tx_told_ns = tx;
+	p->activity_rx_told_ns = rx;
+	server_to_controller(sw->server, &m, sizeof(m));
+	return 0;
+}
+
+static void session_gone(const struct session *s, void *arg)
+{
+	const struct sweep *sw = arg;
+	struct dpapi_event m = {.hdr.type = DPAPI_EVENT_SESSION_GONE,
+				.peer_id = s->peer->id,
+				.local_index = s->local_index,
+				.time_ns = sw->now_ns};
+
+	server_to_controller(sw->server, &m, sizeof(m));
+}
+
+void event_sweep(struct server *s, uint64_t now_ns)
+{
+	struct dataplane *dp = server_dataplane(s);
+	struct sweep sw = {s, now_ns};
+
+	/* Nobody to tell: what is unanswered is told to the next controller, afresh. */
+	if (server_has_controller(s))
+		peer_walk(dp->peers, sweep_peer, &sw);
+	peer_sessions_expire(dp->peers, now_ns, session_gone, &sw);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the dataplane tells causewayd of its own accord. Workers post what a
+ * packet shows at once (worker_post); a sweep finds what only time shows:
+ * silence after sending, sessions that ran out. Control thread.
+ */
+#ifndef DATAPLANE_API_EVENT_H
+#define DATAPLANE_API_EVENT_H
+
+#include "dataplane/api/server.h"
+
+#define EVENT_SWEEP_NS	    (100 * 1000000ull)
+#define EVENT_UNANSWERED_NS (2 * 1000000000ull) /* silence is told of after this */
+
+/* Takes what workers posted and passes it on. */
+void event_drain(struct server *s);
+/* Looks at every peer for silence and at every session for its end. */
+void event_sweep(struct server *s, uint64_t now_ns);
+
+#endif

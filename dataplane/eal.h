@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DPDK's environment: cores, memory and the packet pool, made from our options
+ * rather than from EAL's own. Control thread, once.
+ */
+#ifndef DATAPLANE_EAL_H
+#define DATAPLANE_EAL_H
+
+#include "dataplane/dataplane.h"
+#include "dataplane/options.h"
+
+/*
+ * Starts EAL with one lcore for the control thread and one a worker. Without
+ * free hugepages (or with --no-huge) memory comes from ordinary pages. Sets
+ * dp->no_huge, is_pinned. 0 or a negative errno, already logged.
+ */
+int eal_start(const struct options *o, struct dataplane *dp);
+
+/* The pool of packet buffers; NULL is logged. mbufs: how many. */
+struct rte_mempool *eal_pool_new(unsigned mbufs, uint16_t *data_bytes);
+
+#endif

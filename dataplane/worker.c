@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's turn: take what its sources have, move it, and sleep when there is
+ * nothing.
+ *
+ *    +-> ready sources: rx -> pipeline  --- anything? ---+
+ *    |                                                   | no
+ *    |    spin on polled sources (rings in memory)  <----+
+ *    |    for WORKER_SPIN_NS, then sleep in epoll_wait
+ *    +---- commands of the control thread, staging, quiescent state
+ *
+ * A source is "ready" after epoll_wait named it and until an rx came back with
+ * less than a batch: so under load there is no system call that only asks.
+ */
+#include "dataplane/worker.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring_elem.h>
+
+#include "dataplane/channel.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/pipeline.h"
+#include "dataplane/staging.h"
+#include "dataplane/table/peer.h"
+#include "lib/base/clock.h"
+
+/* A polled source is asked this long after its last packet before the worker sleeps. */
+#define WORKER_SPIN_NS	    (20 * NS_PER_US)
+#define WORKER_SLEEP_MS	    500
+#define WORKER_EPOLL_EVENTS 32
+
+/* epoll's user data for what is no source; sources count from 0. */
+#define EPOLL_WAKE    0xffffffffu
+#define EPOLL_CHANNEL 0xfffffffeu
+
+void worker_post(struct worker *w, const struct worker_event *e)
+{
+	uint64_t one = 1;
+
+	if (rte_ring_enqueue_elem(w->events, (void *)(uintptr_t)e, sizeof(*e)) < 0)
+		return;
+	/* An eventfd that cannot take one more is readable already. */
+	if (write(w->dp->event_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+int worker_command(struct worker *w, const struct worker_command *c)
+{
+	uint64_t one = 1;
+	int ret = rte_ring_enqueue_elem(w->commands, (void *)(uintptr_t)c, sizeof(*c));
+
+	if (write(w->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		return -errno;
+	return ret;
+}
+
+static void move(struct worker *w, struct batch *b, bool is_outside)
+{
+	b->now_ns = clock_now_ns();
+	w->scratch_used = 0;
+	if (is_outside) {
+		w->stats.rx_outside += b->n;
+		pipeline_outside(w, b);
+	} else {
+		w->stats.rx_inside += b->n;
+		pipeline_inside(w, b);
+	}
+}
+
+static void flush_peer(struct worker *w, uint32_t peer_id)
+{
+	const struct peer *peer = peer_get(w->dp->peers, peer_id);
+
+	if (!peer || !peer_tx_session(peer))
+		return;
+	for (;;) {
+		w->flush.n = 0;
+		w->flush.now_ns = clock_now_ns();
+		w->scratch_used = 0;
+		if (staging_take(w->staging, peer_id, &w->flush) == 0)
+			break;
+		pipeline_seal(w, &w->flush);
+		staging_release(w->staging);
+	}
+}
+
+static void flush_all(struct worker *w)
+{
+	uint32_t peers[256];
+	unsigned n = staging_peers(w->staging, peers, 256);
+
+	w->is_flush_wanted = false;
+
+	for (unsigned i = 0; i < n; i++)
+		flush_peer(w, peers[i]);
+}
+
+static unsigned log2_bucket(uint64_t cycles)
+{
+	unsigned i = 63u - (unsigned)__builtin_clzll(cycles | 1);
+
+	return i < WORKER_HISTOGRAM ? i : WORKER_HISTOGRAM - 1;
+}
+
+/* One rx of one source and all that follows from it. Returns packets taken. */
+static unsigned take(struct worker *w, struct worker_source *s)
+{
+	enum worker_stage stage = s->is_outside ? STAGE_RX_OUTSIDE : STAGE_RX_INSIDE;
+	uint64_t t = rte_rdtsc();
+	unsigned n;
+
+	w->batch.n = 0;
+	n = s->port->ops->rx(s->port, w, s->index, &w->batch);
+	if (n == 0)
+		return 0;
+	w->stats.stage_cycles[stage] += rte_rdtsc() - t;
+	w->stats.stage_packets[stage] += n;
+	w->stats.stage_batches[stage]++;
+	move(w, &w->batch, s->is_outside);
+	w->stats.batch_cycles_log2[log2_bucket(rte_rdtsc() - t)]++;
+	if (w->is_flush_wanted)
+		flush_all(w);
+	return n;
+}
+
+/* An empty packet: headers and tag are all it has. */
+static void send_keepalive(struct worker *w, uint32_t peer_id)
+{
+	struct packet *p;
+
+	w->flush.n = 0;
+	w->flush.now_ns = clock_now_ns();
+	w->scratch_used = 0;
+	p = batch_add(&w->flush);
+	p->data = w->scratch + PACKET_HEADROOM;
+	w->scratch_used = PACKET_HEADROOM + PACKET_TAILROOM;
+	p->headroom = PACKET_HEADROOM;
+	p->tailroom = PACKET_TAILROOM;
+	p->kind = PACKET_KEEPALIVE;
+	p->peer_out = peer_id;
+	pipeline_seal(w, &w->flush);
+}
+
+/* False: stop. */
+static bool run_commands(struct worker *w)
+{
+	struct worker_command c;
+	uint64_t count;
+
+	while (read(w->wake_fd, &count, sizeof(count)) > 0)
+		;
+	while (rte_ring_dequeue_elem(w->commands, &c, sizeof(c)) == 0) {
+		switch ((enum worker_command_type)c.type) {
+		case WORKER_CMD_KEEPALIVE:
+			send_keepalive(w, c.peer_id);
+			break;
+		case WORKER_CMD_FLUSH:
+			flush_all(w);
+			break;
+		case WORKER_CMD_DROP_STAGED:
+			w->stats.drop[DROP_SEAL_STAGED_TIMEOUT] +=
+				staging_drop(w->staging, c.peer_id);
+			break;
+		case WORKER_CMD_STOP:
+			return false;
+		}
+	}
+	return true;
+}
+
+static void take_channel(struct worker *w)
+{
+	bool is_outside = false;
+
+	for (w->batch.n = 0; channel_rx(w, &w->batch, &is_outside) > 0; w->batch.n = 0) {
+		w->batch.now_ns = clock_now_ns();
+		w->scratch_used = 0;
+		if (is_outside)
+			pipeline_outside(w, &w->batch);
+		else
+			pipeline_seal(w, &w->batch);
+	}
+}
+
+/* Waits for descriptors and marks sources ready. False: stop. */
+static bool wait_events(struct worker *w, int timeout_ms)
+{
+	struct epoll_event ev[WORKER_EPOLL_EVENTS];
+	int n;
+
+	if (timeout_ms) {
+		w->stats.sleeps++;
+		rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+	}
+	n = epoll_wait(w->epoll_fd, ev, WORKER_EPOLL_EVENTS, timeout_ms);
+	if (timeout_ms)
+		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.u32 == EPOLL_WAKE) {
+			if (!run_commands(w))
+				return false;
+		} else if (ev[i].data.u32 == EPOLL_CHANNEL) {
+			take_channel(w);
+			/* Closed by causewayd: the control thread takes it away soon. */
+			if (ev[i].events & EPOLLHUP)
+				epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->dp->channel_fd, NULL);
+		} else {
+			w->sources[ev[i].data.u32].is_ready = true;
+		}
+	}
+	return true;
+}
+
+static unsigned take_ready(struct worker *w, bool is_spinning)
+{
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < w->source_count; i++) {
+		struct worker_source *s = &w->sources[i];
+		unsigned n;
+
+		if (!s->is_ready && !(is_spinning && s->is_polled))
+			continue;
+		n = take(w, s);
+		total += n;
+		if (n == 0)
+			s->is_ready = false;
+		else if (s->is_polled)
+			s->is_ready = true;
+	}
+	return total;
+}
+
+int worker_main(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t last_packet_ns = 0, last_round_ns = clock_now_ns();
+	bool has_polled = false;
+
+	for (unsigned i = 0; i < w->source_count; i++)
+		has_polled |= w->sources[i].is_polled;
+	rte_rcu_qsbr_thread_register(w->dp->qsbr, w->id);
+	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+	for (;;) {
+		bool is_spinning = has_polled && last_round_ns - last_packet_ns < WORKER_SPIN_NS;
+		uint64_t t = rte_rdtsc();
+		bool any_ready = false;
+
+		w->stats.rounds++;
+		if (take_ready(w, is_spinning)) {
+			/* batch.now_ns is the last batch's: no clock is read just to ask. */
+			last_packet_ns = w->batch.now_ns;
+			w->stats.busy_cycles += rte_rdtsc() - t;
+			t = rte_rdtsc();
+		}
+		rte_rcu_qsbr_quiescent(w->dp->qsbr, w->id);
+		for (unsigned i = 0; i < w->source_count; i++)
+			any_ready |= w->sources[i].is_ready;
+		last_round_ns = any_ready ? last_packet_ns : clock_now_ns();
+		is_spinning = has_polled && last_round_ns - last_packet_ns < WORKER_SPIN_NS;
+		/* Under load commands and sleeping sources get their look every fourth round. */
+		if (any_ready && (w->stats.rounds & 3))
+			continue;
+		if (is_spinning && (w->stats.rounds & 63))
+			continue;
+		if (!wait_events(w, any_ready || is_spinning ? 0 : WORKER_SLEEP_MS))
+			break;
+		if (staging_count(w->staging))
+			w->stats.drop[DROP_SEAL_STAGED_TIMEOUT] +=
+				staging_expire(w->staging, clock_now_ns());
+		w->stats.idle_cycles += rte_rdtsc() - t;
+	}
+	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+	rte_rcu_qsbr_thread_unregister(w->dp->qsbr, w->id);
+	return 0;
+}
