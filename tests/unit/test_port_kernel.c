@@ -11,11 +11,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -662,6 +664,66 @@ static void test_close(void **state)
 	assert_int_not_equal(if_nametoindex("cwtb"), 0);
 }
 
+/* A device that a killed process leaves behind for some milliseconds is waited for. */
+static void test_after_kill(void **state)
+{
+	struct port p;
+	int ready[2], status;
+	char byte;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (!child) {
+		open_port(&p, 2, "tun=cwtk,listen=0");
+		_exit(write(ready[1], "x", 1) == 1 ? pause() : 1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	kill(child, SIGKILL);
+	open_port(&p, 2, "tun=cwtk,listen=0");
+	p.ops->close(&p);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+}
+
+/* causewayd still holds the old process' socket when the new one opens its group. */
+static void test_restart(void **state)
+{
+	struct dpapi_addr from = {0};
+	int old = dup(port_b.control_fd_v4);
+	int fd = tos_socket(AF_INET, &from);
+	uint16_t listen = port_b.listen_port;
+	struct port saved = port_a;
+	char spec[64];
+
+	(void)state;
+	snprintf(spec, sizeof(spec), "tun=cwtb,listen=%u", listen);
+	port_b.ops->close(&port_b);
+	open_port(&port_b, 1, spec);
+	assert_int_equal(port_b.listen_port, listen);
+	port_a = port_b; /* the helpers send to and receive from a */
+	send_burst(fd, AF_INET, 1, 0, 0, 1, 148);
+	expect_control(port_b.control_fd_v4, 1, 148);
+	for (unsigned i = 0; i < 10; i++) {
+		struct batch *b;
+		unsigned n = 0;
+
+		send_burst(fd, AF_INET, 4, 0, i, 1, TYPE4_BYTES);
+		for (unsigned w = 0; w < WORKERS; w++) {
+			b = empty_batch(workers[w]);
+			n += port_b.ops->rx(&port_b, workers[w], SOURCE_V4, b);
+		}
+		assert_int_equal(n, 1);
+	}
+	assert_int_equal(recv(old, spec, sizeof(spec), MSG_DONTWAIT), -1);
+	port_a = saved;
+	close(old);
+	close(fd);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -721,10 +783,9 @@ int main(void)
 		cmocka_unit_test(test_send),
 	};
 	const struct CMUnitTest inside[] = {
-		cmocka_unit_test(test_tcp),
-		cmocka_unit_test(test_udp_inside),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_tcp),	   cmocka_unit_test(test_udp_inside),
+		cmocka_unit_test(test_refused),	   cmocka_unit_test(test_close),
+		cmocka_unit_test(test_after_kill), cmocka_unit_test(test_restart),
 	};
 
 	if (geteuid() || access("/dev/net/tun", R_OK | W_OK)) {
