@@ -201,7 +201,9 @@ static void on_ack(struct dp_client *c, struct dpapi_ack *ack)
 	while (*at && (*at)->seq != ack->hdr.seq)
 		at = &(*at)->next;
 	p = *at;
-	if (ack->error)
+	/* Asked to remove what is gone already: expiry crosses with us. */
+	if (ack->error && !(ack->error == -ENOENT &&
+			    (ack->type == DPAPI_SESSION_DEL || ack->type == DPAPI_ROUTE_DEL)))
 		log_warn("dp.refused", "message=%s error=\"%s\" text=\"%s\"",
 			 dpapi_type_name((uint16_t)ack->type), strerror(-ack->error), ack->text);
 	if (!p)

@@ -303,6 +303,16 @@ static uint64_t json_u64(const json_t *row, const char *key, uint64_t otherwise)
 	return json_is_integer(v) ? (uint64_t)json_integer_value(v) : otherwise;
 }
 
+/* Seconds ago, 0 = never, as boot time. */
+static uint64_t json_age(const json_t *row, const char *key, uint64_t otherwise)
+{
+	const json_t *v = json_object_get(row, key);
+	uint64_t now = clock_now_ns();
+	double age = json_is_number(v) ? json_number_value(v) * NS_PER_SEC : 0;
+
+	return age > 0 && age < (double)now ? now - (uint64_t)age : otherwise;
+}
+
 static void take_peer_row(struct node *n, const json_t *row)
 {
 	struct node_peer *p = node_peer_by_id(n, (uint32_t)json_u64(row, "id", 0));
@@ -313,8 +323,8 @@ static void take_peer_row(struct node *n, const json_t *row)
 	p->tx_bytes = json_u64(row, "tx_bytes", p->tx_bytes);
 	p->rx_packets = json_u64(row, "rx_packets", p->rx_packets);
 	p->tx_packets = json_u64(row, "tx_packets", p->tx_packets);
-	p->last_rx_ns = json_u64(row, "last_rx_ns", p->last_rx_ns);
-	p->last_tx_ns = json_u64(row, "last_tx_ns", p->last_tx_ns);
+	p->last_rx_ns = json_age(row, "last_rx_s", p->last_rx_ns);
+	p->last_tx_ns = json_age(row, "last_tx_s", p->last_tx_ns);
 }
 
 static void on_show_reply(struct dp_sync *s, const struct dpapi_show_reply *r, const uint8_t *body,

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What causewayd gives up once it has opened what it needs: every capability but
+ * CAP_NET_ADMIN (routes, addresses, sysctls of the TUN), and system calls that
+ * only somebody who has taken it over would make.
+ */
+#ifndef CONTROLPLANE_NODE_SANDBOX_H
+#define CONTROLPLANE_NODE_SANDBOX_H
+
+/* 0, or a negative errno. */
+int sandbox_enter(void);
+
+#endif
