@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "controlplane/cli/cli.h"
+#include "lib/base/bug.h"
+#include "lib/base/json_out.h"
+
+const char cli_global_options[] = "--socket --dp-socket --json --help";
+
+const struct cli_verb cli_verbs[] = {
+	{"status", "", "Show this node, its peers and what is wrong", NULL, "", cmd_status},
+	{"dp", "show TABLE [--limit N]",
+	 "Show a table of the dataplane: ports, workers, peers, sessions, routes, rules, flows, "
+	 "counters or latency",
+	 "show", "ports workers peers sessions routes rules flows counters latency --limit",
+	 cmd_dp},
+	{"reload", "", "Read the configuration again; a bad one changes nothing", NULL, "",
+	 cmd_reload},
+	{"down", "", "Stop the node and take its addresses and routes away", NULL, "", cmd_down},
+	{"debug", "import FILE [--state DIR] [--force] [--allow-all]",
+	 "Print a node.hujson made from a wg-quick file, and write its keys to DIR", "import",
+	 "--state --force --allow-all", cmd_debug},
+	{"completion", "bash", "Print the completion for a shell", "bash", "", cmd_completion},
+	{"version", "", "Print the version", NULL, "", cmd_version},
+	{"help", "[VERB]", "Print this, or what one verb takes", NULL, "", cmd_help},
+};
+const unsigned cli_verb_count = ARRAY_SIZE(cli_verbs);
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+	for (unsigned i = 0; i < cli_verb_count; i++) {
+		if (strcmp(cli_verbs[i].name, name) == 0)
+			return &cli_verbs[i];
+	}
+	return NULL;
+}
+
+int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "causeway: %s\n", text);
+	if (cli->json) {
+		struct json_out j;
+
+		json_out_init(&j);
+		json_out_object(&j, NULL);
+		json_out_string(&j, "error", text);
+		json_out_end(&j);
+		if (j.error == 0)
+			printf("%s\n", j.text);
+		json_out_fini(&j);
+	}
+	return code;
+}
+
+int cli_usage(const struct cli *cli, const char *verb)
+{
+	const struct cli_verb *v = cli_verb_find(verb);
+
+	return cli_fail(cli, CLI_USAGE, "usage: causeway %s %s", verb, v != NULL ? v->args : "");
+}

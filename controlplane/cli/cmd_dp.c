@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dp show TABLE: what the dataplane holds, {"TABLE": [row, ...]} as it comes or
+ * as a table. Layouts only order and name what this release's dataplane tells.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/cli/cli.h"
+#include "controlplane/cli/dp_show.h"
+#include "controlplane/cli/table.h"
+#include "lib/base/bug.h"
+
+static const struct table_column ports[] = {
+	{"index", "PORT", TABLE_PLAIN},	     {"kind", "KIND", TABLE_PLAIN},
+	{"tun", "TUN", TABLE_PLAIN},	     {"listen", "LISTEN", TABLE_PLAIN},
+	{"mtu_max", "MTU MAX", TABLE_PLAIN}, {0},
+};
+static const struct table_column workers[] = {
+	{"worker", "WORKER", TABLE_PLAIN},
+	{"index", "WORKER", TABLE_PLAIN},
+	{"core", "CORE", TABLE_PLAIN},
+	{0},
+};
+static const struct table_column peers[] = {
+	{"id", "ID", TABLE_PLAIN},
+	{"public_key", "PUBLIC KEY", TABLE_PLAIN},
+	{"endpoint", "ENDPOINT", TABLE_PLAIN},
+	{"path", "PATH", TABLE_PLAIN},
+	{"mtu", "MTU", TABLE_PLAIN},
+	{"rx_bytes", "RECEIVED", TABLE_BYTES},
+	{"tx_bytes", "SENT", TABLE_BYTES},
+	{"rx_packets", "RX PACKETS", TABLE_PLAIN},
+	{"tx_packets", "TX PACKETS", TABLE_PLAIN},
+	{"last_rx_ns", "LAST RX", TABLE_SINCE},
+	{"last_tx_ns", "LAST TX", TABLE_SINCE},
+	{"staged", "WAITING", TABLE_PLAIN},
+	{0},
+};
+static const struct table_column sessions[] = {
+	{"peer_id", "PEER", TABLE_PLAIN},
+	{"local_index", "LOCAL INDEX", TABLE_PLAIN},
+	{"remote_index", "REMOTE INDEX", TABLE_PLAIN},
+	{"born_ns", "BORN", TABLE_SINCE},
+	{"send_counter", "SEND COUNTER", TABLE_PLAIN},
+	{"recv_counter", "RECEIVE COUNTER", TABLE_PLAIN},
+	{0},
+};
+static const struct table_column routes[] = {
+	{"prefix", "PREFIX", TABLE_PLAIN},
+	{"peer_id", "PEER", TABLE_PLAIN},
+	{0},
+};
+static const struct table_column counters[] = {
+	{"name", "COUNTER", TABLE_PLAIN}, {"value", "VALUE", TABLE_PLAIN},
+	{"fault", "FAULT", TABLE_MARK},	  {"is_fault", "FAULT", TABLE_MARK},
+	{"help", "MEANING", TABLE_PLAIN}, {0},
+};
+
+static const struct {
+	const char *what;
+	const struct table_column *layout;
+} tables[] = {
+	{"ports", ports},	{"workers", workers},	{"peers", peers},
+	{"sessions", sessions}, {"routes", routes},	{"rules", NULL},
+	{"flows", NULL},	{"counters", counters}, {"latency", NULL},
+};
+
+static int print_answer(const struct cli *cli, const char *what, const char *text,
+			const struct table_column *layout)
+{
+	json_error_t jerr;
+	json_t *root = json_loads(text, 0, &jerr);
+	const json_t *rows = json_object_get(root, what);
+	int code = CLI_OK;
+
+	if (root == NULL)
+		return cli_fail(cli, CLI_FAILED, "the dataplane's answer is no JSON: %s",
+				jerr.text);
+	if (cli->json)
+		printf("%s\n", text);
+	else if (!json_is_array(rows))
+		code = cli_fail(cli, CLI_FAILED, "the dataplane's answer has no list \"%s\"", what);
+	else if (table_print(rows, layout, stdout) < 0)
+		code = cli_fail(cli, CLI_FAILED, "out of memory");
+	json_decref(root);
+	return code;
+}
+
+static int show(const struct cli *cli, const char *what, uint32_t limit,
+		const struct table_column *layout)
+{
+	char reason[256];
+	char *text = NULL;
+	int rc = dp_show(cli->dp_socket, what, limit, &text, reason, sizeof(reason));
+	int code;
+
+	if (rc == -EREMOTEIO || rc == -EBADMSG || rc == -EFBIG || rc == -ENOMEM)
+		return cli_fail(cli, CLI_FAILED, "dp show %s: %s", what,
+				reason[0] != '\0' ? reason : strerror(-rc));
+	if (rc < 0)
+		return cli_fail(cli, CLI_UNREACHABLE,
+				"cannot reach causeway-dp at %s: %s (is it running? another "
+				"socket: --dp-socket)",
+				cli->dp_socket, strerror(-rc));
+	code = print_answer(cli, what, text, layout);
+	free(text);
+	return code;
+}
+
+/* --limit N: rows at most. */
+static int parse_limit(const char *text, uint32_t *limit)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n > UINT32_MAX)
+		return -EINVAL;
+	*limit = (uint32_t)n;
+	return 0;
+}
+
+int cmd_dp(const struct cli *cli, int argc, char **argv)
+{
+	uint32_t limit = 0;
+
+	if (argc != 3 && argc != 5)
+		return cli_usage(cli, "dp");
+	if (strcmp(argv[1], "show") != 0)
+		return cli_usage(cli, "dp");
+	if (argc == 5 && (strcmp(argv[3], "--limit") != 0 || parse_limit(argv[4], &limit) < 0))
+		return cli_usage(cli, "dp");
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		if (strcmp(argv[2], tables[i].what) == 0)
+			return show(cli, argv[2], limit, tables[i].layout);
+	}
+	return cli_fail(cli, CLI_USAGE, "no table \"%s\"; see causeway help dp", argv[2]);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controlplane/cli/daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The body as one line of text: what causewayd says is printed, not obeyed by a terminal. */
+static const char *cleaned(char *text)
+{
+	size_t len = strlen(text);
+
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		text[--len] = '\0';
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			text[i] = text[i] == '\n' ? ' ' : '?';
+	}
+	return text;
+}
+
+int daemon_request(const struct cli *cli, const char *method, const char *path,
+		   struct localapi_answer *answer)
+{
+	int rc = localapi_call(cli->socket, method, path, answer);
+	int code;
+
+	if (rc == -EBADMSG || rc == -EFBIG || rc == -ENOMEM)
+		return cli_fail(cli, CLI_FAILED, "%s does not answer as causewayd does: %s",
+				cli->socket, strerror(-rc));
+	if (rc < 0)
+		return cli_fail(cli, CLI_UNREACHABLE,
+				"cannot reach causewayd at %s: %s (is it running? another socket: "
+				"--socket)",
+				cli->socket, strerror(-rc));
+	if (answer->status == 200)
+		return CLI_OK;
+	if (answer->body_len > 0)
+		code = cli_fail(cli, CLI_FAILED, "%s", cleaned(answer->body));
+	else
+		code = cli_fail(cli, CLI_FAILED, "causewayd answered %d to %s %s", answer->status,
+				method, path);
+	localapi_answer_fini(answer);
+	return code;
+}
+
+int daemon_post(const struct cli *cli, const char *path, const char *text)
+{
+	struct localapi_answer answer;
+	int code = daemon_request(cli, "POST", path, &answer);
+
+	if (code != CLI_OK)
+		return code;
+	localapi_answer_fini(&answer);
+	printf("%s\n", cli->json ? "{\"ok\":true}" : text);
+	return CLI_OK;
+}
