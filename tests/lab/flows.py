@@ -81,6 +81,8 @@ def lost_between(rx, rate, start_ns, from_ns, to_ns):
 def tcp(client, server, address, seconds=2.0, port=5201, streams=1):
     """iperf3 from client to server: its JSON document."""
     tool("iperf3")
+    # It cuts fractions off, and 0 means for ever.
+    seconds = max(1, round(seconds))
     srv = server.start("iperf3", ["iperf3", "-s", "-1", "-p", port])
     try:
         for _ in range(50):

@@ -75,8 +75,11 @@ def alive(pid, ticks):
 
 def run(argv, check=True, text_in=None, timeout=60):
     """Run a command to its end; its output is in the exception when it fails."""
-    p = subprocess.run(argv, input=text_in, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       text=True, timeout=timeout)
+    try:
+        p = subprocess.run(argv, input=text_in, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise LabError("%s: not done after %d s" % (" ".join(argv), timeout))
     if check and p.returncode:
         raise LabError("%s: exit %d: %s" % (" ".join(argv), p.returncode, p.stdout.strip()))
     return p
@@ -250,7 +253,7 @@ class Lab:
         self.lock = threading.RLock()
         self.state = {"owner": os.getpid(), "owner_ticks": start_ticks(os.getpid()),
                       "keep": False, "name": name, "prefix": self.prefix, "namespaces": [],
-                      "processes": []}
+                      "processes": [], "files": []}
         self.namespaces = {}
         self.procs = []
         self._names = 0
@@ -288,6 +291,12 @@ class Lab:
         with self.lock:
             self._names += 1
             return "%s%x.%x" % (stem, os.getpid() * 16 + self.serial % 16, self._names)
+
+    def remove_later(self, path):
+        """A file outside the lab's folder that has to go with it."""
+        with self.lock:
+            self.state["files"].append(path)
+            self._save()
 
     def path(self, *parts):
         p = os.path.join(self.dir, *parts)
@@ -410,6 +419,11 @@ def _remove(path, st):
     for name in st["namespaces"]:
         if name in _netns_names():
             _remove_ns(name)
+    for f in st["files"]:
+        try:
+            os.unlink(f)
+        except OSError:
+            pass
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -103,14 +103,15 @@ class WgNode(Node):
     def __init__(self, lab, site, **kw):
         super().__init__(lab, site, **kw)
         self.dev = lab.unique_if("w")
+        self.uapi = "/var/run/wireguard/%s.sock" % self.dev
+        lab.remove_later(self.uapi)
 
     def argv(self):
         raise NotImplementedError
 
     def start(self):
         self.procs = [self.site.gw.start(self.kind, self.argv(), env=self.env())]
-        sock = "/var/run/wireguard/%s.sock" % self.dev
-        wait_for(lambda: os.path.exists(sock) and
+        wait_for(lambda: os.path.exists(self.uapi) and
                  self.site.gw.sh("ip", "link", "show", self.dev, check=False).returncode == 0,
                  10, "%s to make %s" % (self.kind, self.dev))
         self.site.gw.sh("wg", "set", self.dev, "private-key", self.key_file, "listen-port",
