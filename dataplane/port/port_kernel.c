@@ -67,7 +67,7 @@ static int set_argument(void *ctx, const char *key, const char *value)
 		s->has_listen = true;
 	} else if (!strcmp(key, "mtu")) {
 		if (parse_number(value, TUN_MTU_MIN, TUN_MTU_MAX, &s->mtu))
-			return refuse(s, key, value, "not an MTU (576 to 65472)");
+			return refuse(s, key, value, "not an MTU (576 to 9216)");
 	} else {
 		return refuse(s, key, value, "unknown; a kernel port has tun, listen, mtu");
 	}

@@ -18,7 +18,7 @@
 #include "lib/dpapi/dpapi.h"
 
 #define PEER_ID_MAX	  ((1u << 20) - 1)
-#define PEER_SESSIONS_MAX 4
+#define PEER_SESSIONS_MAX 6
 
 /* Immutable but for the hint: replaced as a whole when the path changes. */
 struct peer_path {
