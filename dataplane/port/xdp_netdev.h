@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the xdp port asks of an interface before it takes it. Control thread. */
+#ifndef DATAPLANE_PORT_XDP_NETDEV_H
+#define DATAPLANE_PORT_XDP_NETDEV_H
+
+#include "dataplane/port/port.h"
+
+/*
+ * Fills index, MAC and MTU of d by its name; *queues: receive queues in use.
+ * 0, or a negative errno with err.
+ */
+int xdp_netdev_probe(struct port_netdev *d, unsigned *queues, char *err);
+
+#endif
