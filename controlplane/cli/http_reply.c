@@ -92,21 +92,22 @@ static int parse_status_line(const char *line, size_t len, struct head *head)
 /* The head ends at head_len, with an empty line. */
 static int parse_head(const char *data, size_t head_len, struct head *head)
 {
-	const char *at = data;
-	const char *end = data + head_len - 2;
-	int err;
+	size_t at = 0;
 
 	memset(head, 0, sizeof(*head));
-	while (at < end) {
-		const char *eol = memmem(at, (size_t)(end - at) + 2, "\r\n", 2);
+	/* The last two bytes are the empty line. */
+	while (at + 2 < head_len) {
+		size_t len = 0;
+		int err;
 
-		if (at == data)
-			err = parse_status_line(at, (size_t)(eol - at), head);
-		else
-			err = parse_header(at, (size_t)(eol - at), head);
+		/* Found before the end: head_len was cut behind a line's end. */
+		while (data[at + len] != '\r' || data[at + len + 1] != '\n')
+			len++;
+		err = at == 0 ? parse_status_line(data, len, head)
+			      : parse_header(data + at, len, head);
 		if (err < 0)
 			return err;
-		at = eol + 2;
+		at += len + 2;
 	}
 	return 0;
 }

@@ -73,7 +73,8 @@ static void put_string(FILE *out, const char *text)
 static void put_comment_text(FILE *out, const char *text)
 {
 	for (; *text != '\0'; text++)
-		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
+		fputc((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f ? '?' : *text,
+		      out);
 }
 
 static void put_head(const struct wgquick *wg, const char *source, FILE *out)

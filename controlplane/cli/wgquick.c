@@ -93,8 +93,9 @@ static int note(struct reader *r, const char *key, const char *value)
 		return -ENOMEM;
 	n->line = r->line;
 	snprintf(n->text, sizeof(n->text), "%s = %s", key, value);
+	/* Only ASCII: it becomes a comment in a file that must be UTF-8. */
 	for (char *c = n->text; *c != '\0'; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+		if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
 			*c = '?';
 	}
 	r->wg->note_count++;

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Shows the command line's promises: exit codes, JSON, tables, what `debug import` writes and
+refuses, against daemons played by this script.
+
+Usage: test_cli.py CAUSEWAY SOURCE_ROOT
+"""
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+CAUSEWAY, ROOT = sys.argv[1:3]
+KEY = "ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+INTERFACE = f"[Interface]\nPrivateKey = AA{KEY}\n"
+PEER = f"[Peer]\nPublicKey = BA{KEY}\n"
+
+
+def run(*args):
+    return subprocess.run([CAUSEWAY, *args], capture_output=True, text=True, timeout=30,
+                          check=False)
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        temp = tempfile.TemporaryDirectory()
+        self.addCleanup(temp.cleanup)
+        self.folder = temp.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        return self.path(name)
+
+    def serve(self, kind, handler):
+        """Plays a daemon for one connection; returns its socket's path."""
+        path = self.path("s")
+        server = socket.socket(socket.AF_UNIX, kind)
+        server.bind(path)
+        server.listen(1)
+
+        def loop():
+            connection, _ = server.accept()
+            with connection:
+                handler(connection)
+
+        thread = threading.Thread(target=loop, daemon=True)
+        thread.start()
+        self.addCleanup(server.close)
+        self.addCleanup(thread.join, 10)
+        return path
+
+    def serve_http(self, reply, seen=None):
+        def handler(connection):
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += connection.recv(4096)
+            if seen is not None:
+                seen.append(request.split(b"\r\n")[0].decode())
+            # In two pieces: a reply may come in any.
+            connection.sendall(reply[:20])
+            connection.sendall(reply[20:])
+        return self.serve(socket.SOCK_STREAM, handler)
+
+
+def http(body, status="200 OK"):
+    return (f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+
+
+def chunked(body):
+    half = len(body) // 2
+    out = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for part in (body[:half], body[half:]):
+        out += f"{len(part):x}\r\n{part}\r\n"
+    return (out + "0\r\n\r\n").encode()
+
+
+class Usage(Folder):
+    def test_wrong_words_are_usage(self):
+        for words in ([], ["nope"], ["dp"], ["dp", "show"], ["dp", "show", "nope"],
+                      ["dp", "show", "peers", "--limit", "-1"], ["status", "x"], ["debug"],
+                      ["debug", "import"], ["completion", "zsh"], ["help", "nope"], ["--socket"]):
+            self.assertEqual(run(*words).returncode, 2, words)
+
+    def test_silent_daemons_are_unreachable(self):
+        none = self.path("none")
+        for words in (["status"], ["reload"], ["down"], ["dp", "show", "peers"]):
+            for as_json in ([], ["--json"]):
+                r = run("--socket", none, f"--dp-socket={none}", *words, *as_json)
+                self.assertEqual(r.returncode, 3, words)
+                self.assertIn(none, r.stderr)
+                if as_json:
+                    self.assertIn("error", json.loads(r.stdout))
+
+    def test_json_of_verbs_without_daemon(self):
+        self.assertIn("version", json.loads(run("version", "--json").stdout))
+        self.assertGreater(len(json.loads(run("--json", "help").stdout)["verbs"]), 5)
+        self.assertEqual(json.loads(run("completion", "bash", "--json").stdout)["shell"], "bash")
+
+    def test_full_disk_is_failure(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            r = subprocess.run([CAUSEWAY, "help"], stdout=full, check=False)
+        self.assertEqual(r.returncode, 1)
+
+    def test_kept_completion_is_current(self):
+        with open(os.path.join(ROOT, "configs/completion/causeway.bash"), encoding="utf-8") as f:
+            self.assertEqual(f.read(), run("completion", "bash").stdout)
+
+    def test_completion_completes(self):
+        script = ("source /dev/stdin; COMP_WORDS=(causeway --json dp show co); COMP_CWORD=4;"
+                  "_causeway; echo ${COMPREPLY[@]}")
+        r = subprocess.run(["bash", "-c", script], input=run("completion", "bash").stdout,
+                           capture_output=True, text=True, check=True)
+        self.assertEqual(r.stdout.strip(), "counters")
+
+
+class Daemon(Folder):
+    status = {"BackendState": "Running", "Self": {"HostName": "a", "TailscaleIPs": ["10.9.0.1"]},
+              "Health": ["no filter"],
+              "Peer": {"nodekey:00": {"HostName": "b\u001b[2J", "CurAddr": "203.0.113.2:41641",
+                                      "RxBytes": 2048, "TxBytes": 1, "Online": True,
+                                      "LastHandshake": "0001-01-01T00:00:00Z",
+                                      "AllowedIPs": ["10.2.0.0/24", "fd02::/64"]}}}
+
+    def test_status(self):
+        seen = []
+        r = run("status", "--socket", self.serve_http(chunked(json.dumps(self.status)), seen))
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual(seen, ["GET /localapi/v0/status HTTP/1.1"])
+        for text in ("203.0.113.2:41641", "2.0 KiB", "never", "10.2.0.0/24, fd02::/64",
+                     "no filter"):
+            self.assertIn(text, r.stdout)
+        self.assertNotIn("\x1b", r.stdout)
+
+    def test_status_json_is_whole(self):
+        r = run("status", "--json", "--socket", self.serve_http(http(json.dumps(self.status))))
+        self.assertEqual(json.loads(r.stdout), self.status)
+
+    def test_stopped_node_is_failure(self):
+        stopped = dict(self.status, BackendState="Stopped")
+        r = run("status", "--socket", self.serve_http(http(json.dumps(stopped))))
+        self.assertEqual(r.returncode, 1)
+
+    def test_reload_refused_with_place(self):
+        reply = http("node.hujson:3:7: expected a string\n", "400 Bad Request")
+        r = run("reload", "--json", "--socket", self.serve_http(reply))
+        self.assertEqual(r.returncode, 1)
+        self.assertEqual(json.loads(r.stdout)["error"], "node.hujson:3:7: expected a string")
+
+    def test_reload_and_down(self):
+        for verb in ("reload", "down"):
+            seen = []
+            r = run(verb, "--json", "--socket", self.serve_http(http(""), seen))
+            self.assertEqual((r.returncode, json.loads(r.stdout)), (0, {"ok": True}))
+            self.assertEqual(seen, [f"POST /localapi/v0/{verb} HTTP/1.1"])
+            os.unlink(self.path("s"))
+
+    def test_nonsense_is_failure(self):
+        for reply in (b"", b"hello\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+                      http("{")):
+            r = run("status", "--socket", self.serve_http(reply))
+            self.assertEqual(r.returncode, 1, reply)
+            os.unlink(self.path("s"))
+
+
+class Dataplane(Folder):
+    def serve_show(self, what, pieces, error=0):
+        def handler(connection):
+            hello = connection.recv(65536)
+            kind, _, length, _, _, version, role = struct.unpack_from("<HHIIIII", hello)
+            assert (kind, length, version, role) == (1, len(hello), 1, 0), hello
+            show = connection.recv(65536)
+            kind, _, _, seq, _ = struct.unpack_from("<HHIII", show)
+            assert (kind, show[16:48].rstrip(b"\0").decode()) == (13, what), show
+            connection.send(struct.pack("<HHIII", 68, 0, 24, 0, 0) + bytes(8))
+            for i, piece in enumerate(pieces):
+                more = i + 1 < len(pieces)
+                head = struct.pack("<HHIIIiIII", 70, 0, 32 + len(piece), seq, 0, error, more,
+                                   len(piece), 0)
+                connection.send(head + piece)
+        return self.serve(socket.SOCK_SEQPACKET, handler)
+
+    def test_counters(self):
+        text = json.dumps({"counters": [
+            {"name": "DROP_OPEN_REPLAY", "value": 7, "fault": True, "help": "seen already"},
+            {"name": "DROP_ROUTE_NO_PEER", "value": 0, "fault": False, "help": "no peer"}]})
+        pieces = [text[:30].encode(), text[30:].encode()]
+        r = run("dp", "show", "counters", "--dp-socket", self.serve_show("counters", pieces))
+        lines = r.stdout.splitlines()
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual(lines[0].split(), ["COUNTER", "VALUE", "FAULT", "MEANING"])
+        self.assertEqual(lines[1].split(), ["DROP_OPEN_REPLAY", "7", "!", "seen", "already"])
+        self.assertEqual(lines[2].split(), ["DROP_ROUTE_NO_PEER", "0", "no", "peer"])
+
+    def test_unknown_columns_are_shown(self):
+        path = self.serve_show("peers", [b'{"peers":[{"id":1,"new":{"a":true}}]}'])
+        r = run("dp", "show", "peers", "--dp-socket", path)
+        self.assertEqual([line.split() for line in r.stdout.splitlines()],
+                         [["ID", "new"], ["1", "a=yes"]])
+
+    def test_json_and_empty(self):
+        path = self.serve_show("flows", [b'{"flows":[]}'])
+        r = run("dp", "show", "flows", "--json", "--dp-socket", path)
+        self.assertEqual(json.loads(r.stdout), {"flows": []})
+        os.unlink(path)
+        path = self.serve_show("flows", [b'{"flows":[]}'])
+        self.assertEqual(run("dp", "show", "flows", "--dp-socket", path).stdout, "none\n")
+
+    def test_refusal_is_failure(self):
+        path = self.serve_show("latency", [b"no such table"], error=-2)
+        r = run("dp", "show", "latency", "--dp-socket", path)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("no such table", r.stderr)
+
+
+class Import(Folder):
+    def import_text(self, text, *more):
+        return run("debug", "import", self.write("wg0.conf", text), "--state", self.path("st"),
+                   *more)
+
+    def test_whole_file(self):
+        text = (INTERFACE + "Address = 10.9.0.1/24,fd09::1/64\nListenPort = 51820\nMTU=1400\n"
+                "PostUp = x\n\n# site-b\n" + PEER + f"PresharedKey = CA{KEY}\n"
+                "AllowedIPs = 10.2.0.1/24\nEndpoint = [2001:db8::1]:7\nPersistentKeepalive=25\n")
+        r = self.import_text(text)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        for part in ('"addresses": ["10.9.0.1/24", "fd09::1/64"]', '"mtu": 1400',
+                     '"name": "site-b"', '"allowed_ips": ["10.2.0.0/24"]', "listen=51820",
+                     '"endpoint": "[2001:db8::1]:7"', '"persistent_keepalive": 25', "PostUp"):
+            self.assertIn(part, r.stdout)
+        self.assertNotIn(f"AA{KEY}", r.stdout + r.stderr)
+        self.assertNotIn(f"CA{KEY}", r.stdout + r.stderr)
+        for name, letter in (("node.key", "A"), ("psk-site-b.key", "C")):
+            path = self.path("st/" + name)
+            self.assertEqual(os.stat(path).st_mode & 0o7777, 0o600)
+            with open(path, encoding="ascii") as f:
+                self.assertEqual(f.read(), f"{letter}A{KEY}\n")
+
+    def test_filter_is_asked_for(self):
+        closed = self.import_text(INTERFACE)
+        self.assertIn("--allow-all", closed.stderr)
+        self.assertNotIn('\n\t"filter"', closed.stdout)
+        opened = self.import_text(INTERFACE, "--allow-all")
+        self.assertIn('\n\t"filter": "allow-all"', opened.stdout)
+        self.assertIn("warning", opened.stderr)
+
+    def test_another_key_is_kept(self):
+        self.assertEqual(self.import_text(INTERFACE).returncode, 0)
+        self.assertEqual(self.import_text(INTERFACE).returncode, 0)
+        other = INTERFACE.replace("AA" + KEY, "EA" + KEY)
+        r = self.import_text(other)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("node.key", r.stderr)
+        with open(self.path("st/node.key"), encoding="ascii") as f:
+            self.assertIn("AA" + KEY, f.read())
+        self.assertEqual(self.import_text(other, "--force").returncode, 0)
+
+    def test_names(self):
+        peers = "".join(comment + f"[Peer]\nPublicKey = {letter}A{KEY}\n" for letter, comment in
+                        (("B", "# x\n"), ("C", "# x\n"), ("D", "# not a name\n"), ("E", "")))
+        r = self.import_text(INTERFACE + peers + f"[Peer]\n# Name = z\nPublicKey = FA{KEY}\n")
+        names = [l.split('"')[3] for l in r.stdout.splitlines() if '"name"' in l]
+        self.assertEqual(names, ["x", "peer2", "peer3", "peer4", "z"])
+
+    def test_refusals_name_the_line(self):
+        for text, line, part in (
+                ("x = 1\n", 1, "before any section"),
+                ("[Interfaces]\n", 1, "no section"),
+                (INTERFACE + "Adress = 1.2.3.4/8\n", 3, "no setting"),
+                (INTERFACE + "PrivateKey = AA\n", 3, "twice"),
+                ("[Interface]\nPrivateKey = AA\n", 2, "no key"),
+                (INTERFACE + "Address = 1.2.3/8\n", 3, "Address"),
+                (INTERFACE + "ListenPort = 65536\n", 3, "65535"),
+                (INTERFACE + "MTU = 100\n", 3, "MTU"),
+                (INTERFACE + PEER + "Endpoint = vpn.example.net:51820\n", 5, "not resolved"),
+                (INTERFACE + PEER + "AllowedIPs = 10.0.0.0/33\n", 5, "AllowedIPs"),
+                (INTERFACE + PEER + PEER, 6, "line 3"),
+                (INTERFACE + "[Peer]\n", 3, "no PublicKey"),
+                (INTERFACE + "garbage\n", 3, "key = value"),
+                ("[Interface]\n", 1, "no PrivateKey"),
+                (INTERFACE + PEER + f"AllowedIPs = ::/0\n[Peer]\nPublicKey = CA{KEY}\n"
+                 "AllowedIPs = ::/0\n", 8, "line 3")):
+            r = self.import_text(text)
+            self.assertEqual(r.returncode, 1, text)
+            self.assertIn(f"wg0.conf:{line}: ", r.stderr, text)
+            self.assertIn(part, r.stderr, text)
+            self.assertFalse(os.path.exists(self.path("st")), text)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
