@@ -185,7 +185,16 @@ def flood_argv(node, rate, seconds, sources):
 
 def cookies(foreign, port, flooded):
     """`flooded` ("us" or "them") is under a handshake flood: the other still gets through,
-    by a cookie where the flooded side asks for one."""
+    and with the cookie it was sent. Who meets a short queue needs none: three attempts."""
+    for _ in range(3):
+        cookie, mac2, note = one_flood(foreign, port, flooded)
+        if cookie:
+            check(mac2 > 0, "a cookie was not used: " + note)
+            return note
+    check(False, "no cookie was asked for: " + note)
+
+
+def one_flood(foreign, port, flooded):
     lab, s = lab_of(port)
     with lab:
         us, them = our_node(lab, s[1], port), FOREIGN[foreign](lab, s[2])
@@ -215,9 +224,7 @@ def cookies(foreign, port, flooded):
         check(report["received"].get("2", 0) == 0, "answered a forged initiation: " + note)
         check(report["received"].get("3", 0) > 0, "the flooded side was never under load: " +
               note)
-        if cookie:
-            check(mac2 > 0, "a cookie was not used: " + note)
-        return note
+        return cookie, mac2, note
 
 
 def hub(port, second="boringtun"):
