@@ -7,6 +7,7 @@ Usage: test_cli.py CAUSEWAY SOURCE_ROOT
 """
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -113,6 +114,14 @@ class Usage(Folder):
     def test_kept_completion_is_current(self):
         with open(os.path.join(ROOT, "configs/completion/causeway.bash"), encoding="utf-8") as f:
             self.assertEqual(f.read(), run("completion", "bash").stdout)
+
+    def test_manual_names_verbs_and_options(self):
+        with open(os.path.join(ROOT, "docs/man/causeway.1"), encoding="utf-8") as f:
+            page = f.read()
+        for verb in json.loads(run("help", "--json").stdout)["verbs"]:
+            self.assertIn("\n.It Cm " + verb["name"], page)
+            for option in re.findall(r"--([a-z-]+)", verb["args"]):
+                self.assertIn("Fl -" + option, page)
 
     def test_completion_completes(self):
         script = ("source /dev/stdin; COMP_WORDS=(causeway --json dp show co); COMP_CWORD=4;"
