@@ -123,7 +123,7 @@ static union addr addr_plus(const union addr *a, uint32_t n)
 struct slot {
 	struct iovec iov;
 	union addr to;
-	uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	uint8_t payload[1600];
 };
 
@@ -297,7 +297,7 @@ static void take_message(struct mmsghdr *m, uint64_t now)
 
 static void receive(uint8_t (*buf)[RX_ROOM])
 {
-	static uint8_t control[RX_BATCH][CMSG_SPACE(sizeof(int))];
+	static _Alignas(struct cmsghdr) uint8_t control[RX_BATCH][CMSG_SPACE(sizeof(int))];
 	struct mmsghdr msgs[RX_BATCH];
 	struct iovec iov[RX_BATCH];
 	uint64_t now;
