@@ -190,7 +190,8 @@ static int parse_dst(const struct hujson_value *v, struct config_filter *f,
 	if (rc != -EINVAL)
 		return rc;
 	return hujson_error_at(err, v,
-			       "\"%s\" is no destination: addresses, ':' and ports are expected, "
+			       "\"%s\" is no destination: addresses (IPv6 in brackets), ':' and "
+			       "ports are expected, "
 			       "as in \"10.2.0.0/16:80,443\", \"[fd00::/8]:1-1024\" or \"*:*\"",
 			       text);
 }

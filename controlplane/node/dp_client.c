@@ -83,8 +83,7 @@ static void drop_queues(struct dp_client *c)
 	while (p) {
 		struct pending *next = p->next;
 
-		if (!c->closed)
-			p->cb(p->arg, -ECONNRESET, "the dataplane went away");
+		p->cb(p->arg, -ECONNRESET, "the dataplane went away");
 		free(p);
 		p = next;
 	}

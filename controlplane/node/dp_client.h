@@ -41,7 +41,8 @@ typedef void dp_client_ack_fn(void *arg, int error, const char *text);
 
 int dp_client_open(uv_loop_t *loop, const char *socket_path, const struct dp_client_ops *ops,
 		   void *arg, struct dp_client **out);
-/* No callbacks any more from here on; freed when the loop has closed its handles. */
+/* Answers what is pending with -ECONNRESET, then no callbacks any more; freed when the loop has
+ * closed its handles. */
 void dp_client_close(struct dp_client *c);
 enum dp_client_state dp_client_state(const struct dp_client *c);
 

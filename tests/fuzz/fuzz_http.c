@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The LocalAPI's HTTP parser: whatever it accepts lies inside of the bytes given,
+ * and its answer does not depend on what follows the request.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/node/http.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1);
+	struct http_request req;
+	long n, again;
+
+	if (!copy)
+		return 0;
+	if (size)
+		memcpy(copy, data, size);
+	n = http_parse(copy, size, &req);
+	if (n > (long)size)
+		abort();
+	if (n > 0) {
+		if (req.body < copy || req.body + req.body_len > copy + size)
+			abort();
+		memcpy(copy, data, size);
+		again = http_parse(copy, (size_t)n, &req);
+		if (again != n)
+			abort();
+	}
+	free(copy);
+	return 0;
+}
