@@ -14,59 +14,82 @@
 #include "lib/base/bug.h"
 
 static const struct table_column ports[] = {
-	{"index", "PORT", TABLE_PLAIN},	     {"kind", "KIND", TABLE_PLAIN},
+	{"port", "PORT", TABLE_PLAIN},	     {"kind", "KIND", TABLE_PLAIN},
 	{"tun", "TUN", TABLE_PLAIN},	     {"listen", "LISTEN", TABLE_PLAIN},
 	{"mtu_max", "MTU MAX", TABLE_PLAIN}, {0},
-};
-static const struct table_column workers[] = {
-	{"worker", "WORKER", TABLE_PLAIN},
-	{"index", "WORKER", TABLE_PLAIN},
-	{"core", "CORE", TABLE_PLAIN},
-	{0},
 };
 static const struct table_column peers[] = {
 	{"id", "ID", TABLE_PLAIN},
 	{"public_key", "PUBLIC KEY", TABLE_PLAIN},
 	{"endpoint", "ENDPOINT", TABLE_PLAIN},
-	{"path", "PATH", TABLE_PLAIN},
 	{"mtu", "MTU", TABLE_PLAIN},
 	{"rx_bytes", "RECEIVED", TABLE_BYTES},
 	{"tx_bytes", "SENT", TABLE_BYTES},
 	{"rx_packets", "RX PACKETS", TABLE_PLAIN},
 	{"tx_packets", "TX PACKETS", TABLE_PLAIN},
-	{"last_rx_ns", "LAST RX", TABLE_SINCE},
-	{"last_tx_ns", "LAST TX", TABLE_SINCE},
-	{"staged", "WAITING", TABLE_PLAIN},
+	{"last_rx_s", "LAST RX", TABLE_AGE},
+	{"last_tx_s", "LAST TX", TABLE_AGE},
+	{"sessions", "SESSIONS", TABLE_PLAIN},
 	{0},
 };
 static const struct table_column sessions[] = {
-	{"peer_id", "PEER", TABLE_PLAIN},
+	{"peer", "PEER", TABLE_PLAIN},
 	{"local_index", "LOCAL INDEX", TABLE_PLAIN},
 	{"remote_index", "REMOTE INDEX", TABLE_PLAIN},
-	{"born_ns", "BORN", TABLE_SINCE},
+	{"role", "ROLE", TABLE_PLAIN},
+	{"age_s", "BORN", TABLE_AGE},
 	{"send_counter", "SEND COUNTER", TABLE_PLAIN},
 	{"recv_counter", "RECEIVE COUNTER", TABLE_PLAIN},
 	{0},
 };
 static const struct table_column routes[] = {
 	{"prefix", "PREFIX", TABLE_PLAIN},
-	{"peer_id", "PEER", TABLE_PLAIN},
+	{"to", "TO", TABLE_PLAIN},
+	{"peer", "PEER", TABLE_PLAIN},
 	{0},
 };
+static const struct table_column flows[] = {
+	{"proto", "PROTO", TABLE_PLAIN},      {"peer_addr", "PEER ADDRESS", TABLE_PLAIN},
+	{"peer_port", "PORT", TABLE_PLAIN},   {"local_addr", "LOCAL ADDRESS", TABLE_PLAIN},
+	{"local_port", "PORT", TABLE_PLAIN},  {"peer", "PEER", TABLE_PLAIN},
+	{"bytes_in", "IN", TABLE_BYTES},      {"bytes_out", "OUT", TABLE_BYTES},
+	{"idle_s", "LAST PACKET", TABLE_AGE}, {0},
+};
 static const struct table_column counters[] = {
-	{"name", "COUNTER", TABLE_PLAIN}, {"value", "VALUE", TABLE_PLAIN},
-	{"fault", "FAULT", TABLE_MARK},	  {"is_fault", "FAULT", TABLE_MARK},
-	{"help", "MEANING", TABLE_PLAIN}, {0},
+	{"name", "COUNTER", TABLE_PLAIN},
+	{"value", "VALUE", TABLE_PLAIN},
+	{"fault", "FAULT", TABLE_MARK},
+	{"help", "MEANING", TABLE_PLAIN},
+	{0},
 };
 
 static const struct {
 	const char *what;
 	const struct table_column *layout;
 } tables[] = {
-	{"ports", ports},	{"workers", workers},	{"peers", peers},
+	{"ports", ports},	{"workers", NULL},	{"peers", peers},
 	{"sessions", sessions}, {"routes", routes},	{"rules", NULL},
-	{"flows", NULL},	{"counters", counters}, {"latency", NULL},
+	{"flows", flows},	{"counters", counters}, {"latency", NULL},
 };
+
+/* What stands beside the rows, as the mode of the filter beside its rules. */
+static void print_rest(const json_t *root)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)root, key, value)
+	{
+		if (json_is_string(value))
+			printf("%s: %s\n", key, json_string_value(value));
+	}
+}
+
+static int print_table(const json_t *root, const json_t *rows, const struct table_column *layout)
+{
+	print_rest(root);
+	return table_print(rows, layout, stdout);
+}
 
 static int print_answer(const struct cli *cli, const char *what, const char *text,
 			const struct table_column *layout)
@@ -83,7 +106,7 @@ static int print_answer(const struct cli *cli, const char *what, const char *tex
 		printf("%s\n", text);
 	else if (!json_is_array(rows))
 		code = cli_fail(cli, CLI_FAILED, "the dataplane's answer has no list \"%s\"", what);
-	else if (table_print(rows, layout, stdout) < 0)
+	else if (print_table(root, rows, layout) < 0)
 		code = cli_fail(cli, CLI_FAILED, "out of memory");
 	json_decref(root);
 	return code;

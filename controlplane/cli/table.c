@@ -2,12 +2,9 @@
 #include "controlplane/cli/table.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "lib/base/clock.h"
 
 #define COLUMNS_MAX 48
 
@@ -41,22 +38,20 @@ static char *print_bytes(json_int_t bytes)
 											  : text;
 }
 
-static char *print_since(json_int_t then_ns)
+static char *print_age(const json_t *value)
 {
-	uint64_t now_ns = clock_now_ns();
-	uint64_t seconds;
+	double seconds = json_is_number(value) ? json_number_value(value) : -1;
 	char *text;
 	int n;
 
-	if (then_ns <= 0)
+	if (seconds <= 0)
 		return strdup("never");
-	seconds = now_ns > (uint64_t)then_ns ? (now_ns - (uint64_t)then_ns) / NS_PER_SEC : 0;
 	if (seconds < 120)
-		n = asprintf(&text, "%" PRIu64 " s ago", seconds);
+		n = asprintf(&text, "%.0f s ago", seconds);
 	else if (seconds < 7200)
-		n = asprintf(&text, "%" PRIu64 " min ago", seconds / 60);
+		n = asprintf(&text, "%.0f min ago", seconds / 60);
 	else
-		n = asprintf(&text, "%" PRIu64 " h ago", seconds / 3600);
+		n = asprintf(&text, "%.0f h ago", seconds / 3600);
 	return n < 0 ? NULL : text;
 }
 
@@ -144,8 +139,8 @@ static char *print_cell(const json_t *value, enum table_format format)
 		return strdup("");
 	if (format == TABLE_BYTES && json_is_integer(value))
 		return print_bytes(json_integer_value(value));
-	if (format == TABLE_SINCE && json_is_integer(value))
-		return print_since(json_integer_value(value));
+	if (format == TABLE_AGE)
+		return print_age(value);
 	if (format == TABLE_MARK)
 		return strdup(json_is_true(value) || json_integer_value(value) != 0 ? "!" : "");
 	return without_controls(print_plain(value));

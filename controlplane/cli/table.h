@@ -13,7 +13,7 @@
 enum table_format {
 	TABLE_PLAIN,
 	TABLE_BYTES,  /* 1.2 MiB */
-	TABLE_SINCE,  /* CLOCK_BOOTTIME ns: "12 s ago", 0 = "never" */
+	TABLE_AGE,    /* seconds: "12 s ago"; 0, null: "never" */
 	TABLE_MARK,   /* true: the title's mark "!", false: nothing */
 	TABLE_HIDDEN, /* only with --json */
 };

@@ -215,6 +215,16 @@ class Dataplane(Folder):
         self.assertEqual([line.split() for line in r.stdout.splitlines()],
                          [["ID", "new"], ["1", "a=yes"]])
 
+    def test_filter_mode_stands_beside_the_rules(self):
+        path = self.serve_show("rules", [b'{"filter":"allow-all","rules":[]}'])
+        r = run("dp", "show", "rules", "--dp-socket", path)
+        self.assertEqual(r.stdout, "filter: allow-all\nnone\n")
+
+    def test_ages(self):
+        path = self.serve_show("peers", [b'{"peers":[{"last_rx_s":3.2,"last_tx_s":0}]}'])
+        lines = run("dp", "show", "peers", "--dp-socket", path).stdout.splitlines()
+        self.assertEqual(lines[1].split(), ["3", "s", "ago", "never"])
+
     def test_json_and_empty(self):
         path = self.serve_show("flows", [b'{"flows":[]}'])
         r = run("dp", "show", "flows", "--json", "--dp-socket", path)
