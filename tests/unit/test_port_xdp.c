@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shows that the xdp port takes and sends frames of real interfaces, and loses no buffer doing so.
+ *
+ *    wanp ======== wan0 [ xdp port ] lan0 ======== lanp        two veth pairs
+ *    AF_PACKET     192.0.2.1         10.1.0.1      AF_PACKET
+ *
+ * In a network namespace of its own; needs root and `ip` (77 = skipped).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_mbuf.h>
+
+#include <cmocka.h>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/table/fib.h"
+#include "dataplane/table/neigh.h"
+#include "lib/base/clock.h"
+#include "lib/wire/ip_sum.h"
+
+#define SKIPPED	      77
+#define MBUFS	      4095
+#define WAIT_NS	      (3 * NS_PER_SEC)
+#define LISTEN	      41641
+#define FORWARD_COUNT 20000
+#define FORWARD_BURST 32
+#define MESSAGE_BYTES 96
+#define NH_WAN	      1
+#define NH_LAN	      2
+
+static const uint8_t wan_mac[6] = {0x02, 0, 0, 0, 0, 0x01}, wanp_mac[6] = {0x02, 0, 0, 0, 0, 0x02};
+static const uint8_t lan_mac[6] = {0x02, 0, 0, 0, 0, 0x03}, lanp_mac[6] = {0x02, 0, 0, 0, 0, 0x04};
+static const uint8_t wan_ip[4] = {192, 0, 2, 1}, remote_ip[4] = {192, 0, 2, 9};
+static const uint8_t lan_ip[4] = {10, 1, 0, 1}, host_ip[4] = {10, 1, 0, 10};
+static const uint8_t far_ip[4] = {10, 2, 0, 10};
+
+static struct rte_mempool *pool;
+static struct port port;
+static struct dataplane dp;
+static struct worker *worker[2];
+static struct neigh_source source_wan, source_lan;
+static int wire_wan, wire_lan;
+
+/* The one neighbour that a look-up by address finds. */
+uint16_t neigh_find(const struct neigh_table *t, uint8_t port_index, uint8_t netdev, int family,
+		    const uint8_t *ip)
+{
+	return netdev == 0 && family == AF_INET && !memcmp(ip, remote_ip, 4) ? NH_WAN
+									     : NEXTHOP_NONE;
+}
+
+static void run(const char *command)
+{
+	int status = system(command);
+
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fail_msg("%s: %d", command, status);
+}
+
+static int wire_open(const char *name)
+{
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(ETH_P_ALL),
+				 .sll_ifindex = (int)if_nametoindex(name)};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL));
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&ll, sizeof(ll)), 0);
+	return fd;
+}
+
+/* Ethernet, IPv4, UDP; payload p, or zeros. Returns the length. */
+static uint32_t frame(uint8_t *out, const uint8_t *dst_mac, const uint8_t *src, const uint8_t *dst,
+		      uint16_t dst_port, const uint8_t *p, uint16_t len)
+{
+	struct ip_v4_header *ip = (struct ip_v4_header *)(out + 14);
+	struct ip_udp_header *udp = (struct ip_udp_header *)(ip + 1);
+
+	memset(out, 0, 42u + len);
+	memcpy(out, dst_mac, 6);
+	memcpy(out + 6, "\x02\x00\x00\x00\x00\x99", 6);
+	out[12] = 0x08;
+	ip->version_ihl = 0x45;
+	ip->tos = 0x02;
+	be16_put(&ip->total_len, (uint16_t)(28 + len));
+	ip->ttl = 64;
+	ip->protocol = IP_PROTO_UDP;
+	memcpy(ip->src, src, 4);
+	memcpy(ip->dst, dst, 4);
+	ip_checksum_v4_set(ip);
+	be16_put(&udp->src_port, 5555);
+	be16_put(&udp->dst_port, dst_port);
+	be16_put(&udp->len, (uint16_t)(8 + len));
+	if (p)
+		memcpy(udp + 1, p, len);
+	return 42u + len;
+}
+
+static void message(uint8_t *out, uint8_t tag)
+{
+	memset(out, tag, MESSAGE_BYTES);
+	memcpy(out, "\x04\0\0\0", 4);
+}
+
+/* Receives from every queue of this worker that is (not) outside until n packets are there. */
+static unsigned receive(struct worker *w, bool is_outside, unsigned n)
+{
+	struct port_source sources[PORT_SOURCES_MAX];
+	unsigned count = port.ops->sources(&port, w->id, sources);
+	uint64_t until_ns = clock_now_ns() + WAIT_NS;
+
+	w->batch.n = 0;
+	w->batch.now_ns = clock_now_ns();
+	while (w->batch.n < n && clock_now_ns() < until_ns) {
+		for (unsigned i = 0; i < count; i++)
+			if (sources[i].is_polled && sources[i].is_outside == is_outside)
+				port.ops->rx(&port, w, i, &w->batch);
+	}
+	return w->batch.n;
+}
+
+static void finish(struct worker *w)
+{
+	for (unsigned i = 0; i < w->batch.n; i++)
+		rte_pktmbuf_free(w->batch.pkts[i].mbuf);
+	w->batch.n = 0;
+}
+
+/* The worker that receives from the interface: queues are dealt out in order. */
+static struct worker *owner(unsigned netdev)
+{
+	return worker[netdev % dp.worker_count];
+}
+
+/* The next UDP frame to `port_number` on the wire, 0 = none came. */
+static uint32_t next_frame(int wire, uint16_t port_number, uint8_t *out, uint32_t size)
+{
+	uint64_t until_ns = clock_now_ns() + WAIT_NS;
+
+	while (clock_now_ns() < until_ns) {
+		struct pollfd pfd = {.fd = wire, .events = POLLIN};
+		struct sockaddr_ll from;
+		socklen_t from_len = sizeof(from);
+		ssize_t n;
+
+		poll(&pfd, 1, 100);
+		n = recvfrom(wire, out, size, 0, (struct sockaddr *)&from, &from_len);
+		if (n < 42 || from.sll_pkttype == PACKET_OUTGOING || out[12] != 0x08 ||
+		    out[13] != 0x00 || out[23] != IP_PROTO_UDP)
+			continue;
+		if ((out[36] << 8 | out[37]) == port_number)
+			return (uint32_t)n;
+	}
+	return 0;
+}
+
+static void port_start(unsigned workers, const char *mode)
+{
+	struct port_env env = {
+		.workers = workers, .pool = pool, .mbuf_data_bytes = RTE_MBUF_DEFAULT_BUF_SIZE};
+	char err[PORT_ERROR_TEXT] = "", spec[128];
+
+	snprintf(spec, sizeof(spec), "wan=wan0,lan=lan0,listen=%u,tun=cw0,mode=%s", LISTEN, mode);
+	port = (struct port){.ops = &port_xdp_ops, .control_fd_v4 = -1, .control_fd_v6 = -1};
+	dp.worker_count = workers;
+	if (port.ops->open(&port, spec, &env, err))
+		fail_msg("open: %s", err);
+	assert_int_equal(port.ops->steer_prefix(&port, far_ip, AF_INET, 24, 1420, true, false), -0);
+	assert_int_equal(port.ops->steer_prefix(&port, wan_ip, AF_INET, 32, 0, false, false), 0);
+}
+
+static void test_lan_rx(void)
+{
+	struct worker *w = owner(1);
+	uint8_t buf[256];
+	uint32_t len = frame(buf, lan_mac, host_ip, far_ip, 9, NULL, 50);
+
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(send(wire_lan, buf, len, 0), len);
+	assert_int_equal(receive(w, false, 10), 10);
+	for (int i = 0; i < 10; i++) {
+		struct packet *p = &w->batch.pkts[i];
+
+		assert_int_equal(p->drop, DROP_NONE);
+		assert_int_equal(p->kind, PACKET_INNER);
+		assert_int_equal(p->flags, PACKET_FROM_LAN);
+		assert_int_equal(p->len, len - 14);
+		assert_memory_equal(p->data, buf + 14, p->len);
+		assert_true(p->headroom >= PACKET_HEADROOM && p->tailroom >= PACKET_TAILROOM);
+		assert_non_null(p->mbuf);
+	}
+	finish(w);
+}
+
+static void test_wan_rx(void)
+{
+	struct worker *w = owner(0);
+	uint8_t buf[256], m[MESSAGE_BYTES];
+	uint32_t len;
+
+	message(m, 0x5a);
+	len = frame(buf, wan_mac, remote_ip, wan_ip, LISTEN, m, sizeof(m));
+	assert_int_equal(send(wire_wan, buf, len, 0), len);
+	assert_int_equal(receive(w, true, 1), 1);
+	struct packet *p = &w->batch.pkts[0];
+
+	assert_int_equal(p->drop, DROP_NONE);
+	assert_int_equal(p->kind, PACKET_DATA);
+	assert_int_equal(p->len, sizeof(m));
+	assert_memory_equal(p->data, m, sizeof(m));
+	assert_int_equal(p->outer_tos, 0x02);
+	assert_int_equal(p->remote->family, AF_INET);
+	assert_int_equal(p->remote->port, 5555);
+	assert_memory_equal(p->remote->bytes, remote_ip, 4);
+	finish(w);
+}
+
+static void check_outer(const uint8_t *f, uint32_t len, const uint8_t *m)
+{
+	assert_int_equal(len, 42 + MESSAGE_BYTES);
+	assert_memory_equal(f, wanp_mac, 6);
+	assert_memory_equal(f + 6, wan_mac, 6);
+	assert_true(ip_checksum_v4_ok((const struct ip_v4_header *)(f + 14)));
+	assert_int_equal(f[15], 0x02);
+	assert_memory_equal(f + 26, wan_ip, 4);
+	assert_memory_equal(f + 30, remote_ip, 4);
+	assert_int_equal(f[34] << 8 | f[35], LISTEN);
+	assert_memory_equal(f + 42, m, MESSAGE_BYTES);
+}
+
+/* Sealed messages, from an arena (copied) and from a worker that does not own the queue. */
+static void test_wan_tx(void)
+{
+	struct dpapi_addr remote = {.family = AF_INET, .port = 7777};
+	uint8_t m[MESSAGE_BYTES], buf[2048];
+
+	memcpy(remote.bytes, remote_ip, 4);
+	for (unsigned i = 0; i < dp.worker_count; i++) {
+		struct worker *w = worker[i];
+		struct packet *p;
+
+		message(m, (uint8_t)(0x10 + i));
+		w->batch.n = 0;
+		w->batch.now_ns = clock_now_ns();
+		p = batch_add(&w->batch);
+		p->kind = PACKET_SEALED;
+		p->out = PACKET_OUT_UDP;
+		p->port_out = 0;
+		p->data = m;
+		p->len = sizeof(m);
+		p->remote = &remote;
+		p->outer_tos = 0x02;
+		port.ops->tx(&port, w, &w->batch);
+		assert_int_equal(p->drop, DROP_NONE);
+		assert_int_equal(p->out, PACKET_OUT_NONE);
+		check_outer(buf, next_frame(wire_wan, 7777, buf, sizeof(buf)), m);
+	}
+}
+
+/* Without a next hop the UDP socket sends, and the kernel finds the neighbour. */
+static void test_socket_fallback(void)
+{
+	struct dpapi_addr remote = {.family = AF_INET, .port = 7778, .bytes = {192, 0, 2, 10}};
+	struct worker *w = worker[0];
+	uint8_t m[MESSAGE_BYTES], buf[2048];
+	struct packet *p;
+
+	run("ip neigh replace 192.0.2.10 lladdr 02:00:00:00:00:02 dev wan0");
+	message(m, 0x33);
+	w->batch.n = 0;
+	p = batch_add(&w->batch);
+	p->kind = PACKET_SEALED;
+	p->out = PACKET_OUT_UDP;
+	p->port_out = 0;
+	p->data = m;
+	p->len = sizeof(m);
+	p->remote = &remote;
+	port.ops->tx(&port, w, &w->batch);
+	assert_int_equal(p->drop, DROP_NONE);
+	assert_int_equal(p->out, PACKET_OUT_UDP);
+	assert_true(next_frame(wire_wan, 7778, buf, sizeof(buf)) == 42 + MESSAGE_BYTES);
+}
+
+static void test_lan_tx(void)
+{
+	struct worker *w = worker[0];
+	uint8_t inner[256], buf[2048];
+	uint32_t len = frame(inner, lan_mac, far_ip, host_ip, 4444, NULL, 60) - 14;
+	struct packet *p;
+
+	w->batch.n = 0;
+	p = batch_add(&w->batch);
+	p->kind = PACKET_INNER;
+	p->out = PACKET_OUT_LAN;
+	p->port_out = 0;
+	p->nexthop = NH_LAN;
+	p->data = inner + 14;
+	p->len = (uint16_t)len;
+	port.ops->tx(&port, w, &w->batch);
+	assert_int_equal(p->drop, DROP_NONE);
+	assert_int_equal(next_frame(wire_lan, 4444, buf, sizeof(buf)), len + 14);
+	assert_memory_equal(buf, lanp_mac, 6);
+	assert_memory_equal(buf + 6, lan_mac, 6);
+	assert_memory_equal(buf + 14, inner + 14, len);
+}
+
+/* What comes in at the LAN goes out at the WAN in its own mbuf, many times the pool. */
+static void test_forward(void)
+{
+	struct dpapi_addr remote = {.family = AF_INET, .port = 7777};
+	struct worker *w = owner(1);
+	uint8_t buf[256], drain[2048];
+	uint32_t len = frame(buf, lan_mac, host_ip, far_ip, 9, NULL, 50);
+	unsigned seen = 0, sent = 0;
+
+	memcpy(remote.bytes, remote_ip, 4);
+	while (sent < FORWARD_COUNT) {
+		for (int i = 0; i < FORWARD_BURST; i++)
+			send(wire_lan, buf, len, 0);
+		sent += FORWARD_BURST;
+		assert_int_equal(receive(w, false, FORWARD_BURST), FORWARD_BURST);
+		for (unsigned i = 0; i < w->batch.n; i++) {
+			struct packet *p = &w->batch.pkts[i];
+
+			assert_int_equal(p->drop, DROP_NONE);
+			p->out = PACKET_OUT_UDP;
+			p->port_out = 0;
+			p->remote = &remote;
+		}
+		port.ops->tx(&port, w, &w->batch);
+		for (unsigned i = 0; i < w->batch.n; i++) {
+			assert_int_equal(w->batch.pkts[i].drop, DROP_NONE);
+			assert_null(w->batch.pkts[i].mbuf);
+		}
+		finish(w);
+		while (recv(wire_wan, drain, sizeof(drain), 0) > 0)
+			seen += (drain[36] << 8 | drain[37]) == 7777;
+	}
+	assert_int_equal(seen, sent);
+}
+
+static void test_port(unsigned workers, const char *mode)
+{
+	/* A pool's cache belongs to no thread here: all free buffers are counted. */
+	unsigned before = rte_mempool_avail_count(pool), lost;
+
+	port_start(workers, mode);
+	assert_int_equal(port.netdev_count, 2);
+	assert_true(!(port.features & DPAPI_FEATURE_XDP_DRV) == !strcmp(mode, "generic"));
+	test_lan_rx();
+	test_wan_rx();
+	test_wan_tx();
+	test_socket_fallback();
+	test_lan_tx();
+	test_forward();
+	port.ops->close(&port);
+	lost = before - rte_mempool_avail_count(pool);
+	/* Some lie in the kernel when it is told to stop. */
+	assert_true(lost <= 256);
+	run("! ip link show dev wan0 | grep -q xdp");
+	run("! ip link show dev lan0 | grep -q xdp");
+}
+
+static void test_native(void **state)
+{
+	test_port(1, "native");
+	test_port(2, "auto");
+}
+
+static void test_generic(void **state)
+{
+	test_port(2, "generic");
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *spec, *say;
+	} rows[] = {
+		{"wan=wan0,lan=lan0,tun=cw0", "listen= is missing"},
+		{"wan=wan0,lan=lan0,listen=1", "tun= is missing"},
+		{"listen=1,tun=cw0", "wan= is missing"},
+		{"wan=wan0,lan=wan0,listen=1,tun=cw0", "named twice"},
+		{"wan=wan0,listen=1,tun=cw0,colour=red", "unknown"},
+		{"wan=wan0,listen=1,tun=cw0,queues=0", "number of queues"},
+		{"wan=wan0+,listen=1,tun=cw0", "not an interface name"},
+		{"wan=nowhere,listen=1,tun=cw0", "nowhere: No such device"},
+		{"wan=lo,listen=1,tun=cw0", "not an Ethernet interface"},
+		{"wan=wan0,lan=big0,listen=1,tun=cw0", "MTU 4000"},
+	};
+	struct port_env env = {
+		.workers = 1, .pool = pool, .mbuf_data_bytes = RTE_MBUF_DEFAULT_BUF_SIZE};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct port p = {.ops = &port_xdp_ops};
+		char err[PORT_ERROR_TEXT] = "";
+
+		assert_true(p.ops->open(&p, rows[i].spec, &env, err) < 0);
+		if (!strstr(err, rows[i].say))
+			fail_msg("%s: says '%s'", rows[i].spec, err);
+	}
+	run("! ip link show dev cw0 2>/dev/null");
+}
+
+static void set_hop(uint16_t id, uint8_t netdev, const uint8_t *ip, const uint8_t *mac,
+		    struct neigh_source *source)
+{
+	struct nexthop *n = &dp.neigh->hop[id];
+	uint64_t word = 0;
+
+	memcpy(&word, mac, 6);
+	n->port = 0;
+	n->netdev = netdev;
+	n->family = AF_INET;
+	memcpy(n->ip, ip, 4);
+	atomic_store(&n->mac, word | NEIGH_MAC_VALID);
+	atomic_store(&n->source, source);
+}
+
+static void tables_new(void)
+{
+	static struct neigh_table neigh;
+
+	dp.outer = calloc(1, sizeof(*dp.outer));
+	dp.outer->root4 = calloc(FIB_ROOT_ENTRIES, sizeof(*dp.outer->root4));
+	dp.outer->root6 = calloc(FIB_ROOT_ENTRIES, sizeof(*dp.outer->root6));
+	/* 192.0.0.0/16 is connected to the WAN interface. */
+	dp.outer->root4[192 << 8] = 16u << FIB_ID_BITS | FIB_LOCAL_CONNECTED(0, 0);
+	neigh.capacity = 2;
+	neigh.hop = aligned_alloc(64, 3 * sizeof(*neigh.hop));
+	memset(neigh.hop, 0, 3 * sizeof(*neigh.hop));
+	dp.neigh = &neigh;
+	memcpy(source_wan.mac, wan_mac, 6);
+	memcpy(source_wan.addr, wan_ip, 4);
+	source_wan.has_addr = 1;
+	memcpy(source_lan.mac, lan_mac, 6);
+	memcpy(source_lan.addr, lan_ip, 4);
+	source_lan.has_addr = 1;
+	set_hop(NH_WAN, 0, remote_ip, wanp_mac, &source_wan);
+	set_hop(NH_LAN, 1, host_ip, lanp_mac, &source_lan);
+	for (unsigned i = 0; i < 2; i++) {
+		worker[i] = aligned_alloc(64, (sizeof(struct worker) + 63) & ~(size_t)63);
+		memset(worker[i], 0, sizeof(struct worker));
+		worker[i]->dp = &dp;
+		worker[i]->id = i;
+	}
+}
+
+static int set_up(void **state)
+{
+	/* Without hugepages, "-m" and "--in-memory" exclude each other. */
+	char *args[] = {"test",
+			"--no-huge",
+			"--no-shconf",
+			"--no-pci",
+			"-m",
+			"64",
+			"--no-telemetry",
+			"--iova-mode=va",
+			"--lcores",
+			"0@(0-1)",
+			"--log-level=lib.eal:error"};
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	run("ip link set lo up");
+	run("ip link add wan0 address 02:00:00:00:00:01 type veth peer name wanp address "
+	    "02:00:00:00:00:02");
+	run("ip link add lan0 address 02:00:00:00:00:03 type veth peer name lanp address "
+	    "02:00:00:00:00:04");
+	run("ip link add big0 mtu 4000 type veth peer name bigp");
+	run("for i in wan0 wanp lan0 lanp; do ip link set $i up; done");
+	run("ip addr add 192.0.2.1/24 dev wan0 && ip addr add 10.1.0.1/24 dev lan0");
+	wire_wan = wire_open("wanp");
+	wire_lan = wire_open("lanp");
+	assert_true(rte_eal_init(sizeof(args) / sizeof(args[0]), args) >= 0);
+	pool = rte_pktmbuf_pool_create("test", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       SOCKET_ID_ANY);
+	assert_non_null(pool);
+	tables_new();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_native),
+		cmocka_unit_test(test_generic),
+		cmocka_unit_test(test_refused),
+	};
+
+	if (geteuid() != 0 || system("command -v ip >/dev/null")) {
+		printf("skipped: needs root and ip\n");
+		return SKIPPED;
+	}
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
