@@ -37,47 +37,24 @@ static int chain_page_add(struct fib *f, unsigned page)
 	return 0;
 }
 
-static bool pool_has(const struct fib_pool *p, unsigned n, unsigned shift, bool has_page)
+static bool pool_has(const struct fib_pool *p, unsigned n, unsigned shift)
 {
-	uint32_t page_room = has_page ? (1u << shift) - (p->used & ((1u << shift) - 1)) : 0;
-
-	return p->free_count + page_room >= n;
+	return p->free_count + ((uint64_t)p->pages << shift) - p->used >= n;
 }
 
 int fib_pool_reserve(struct fib *f, unsigned tables, unsigned chains)
 {
 	struct fib_pool *t = &f->build->tables, *c = &f->build->chains;
-	unsigned page;
 
-	/*
-	 * The page that `used` points into; when it is there its rest can be
-	 * taken. The rest may be smaller than what is asked for: then the next
-	 * page is made as well.
-	 */
-	for (page = t->used >> FIB_PAGE_TABLE_SHIFT;; page++) {
-		bool has_page = page < FIB_PAGES && f->build->info[page];
-
-		if (pool_has(t, tables, FIB_PAGE_TABLE_SHIFT, has_page))
-			break;
-		if (page >= FIB_PAGES)
+	while (!pool_has(t, tables, FIB_PAGE_TABLE_SHIFT)) {
+		if (t->pages == FIB_PAGES || table_page_add(f, t->pages))
 			return -ENOMEM;
-		if (!has_page && table_page_add(f, page))
-			return -ENOMEM;
-		if (!has_page)
-			break;
+		t->pages++;
 	}
-	for (page = c->used >> FIB_PAGE_CHAIN_SHIFT;; page++) {
-		bool has_page = page < FIB_PAGES &&
-				atomic_load_explicit(&f->chain_page[page], memory_order_relaxed);
-
-		if (pool_has(c, chains, FIB_PAGE_CHAIN_SHIFT, has_page))
-			break;
-		if (page >= FIB_PAGES)
+	while (!pool_has(c, chains, FIB_PAGE_CHAIN_SHIFT)) {
+		if (c->pages == FIB_PAGES || chain_page_add(f, c->pages))
 			return -ENOMEM;
-		if (!has_page && chain_page_add(f, page))
-			return -ENOMEM;
-		if (!has_page)
-			break;
+		c->pages++;
 	}
 	return 0;
 }

@@ -19,6 +19,7 @@ struct fib_table_info {
 };
 
 struct fib_pool {
+	uint32_t pages;
 	uint32_t used; /* ever handed out: pages are filled from below */
 	uint32_t free_head;
 	uint32_t free_count;
