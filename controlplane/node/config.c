@@ -530,6 +530,18 @@ int config_load(const char *path, const char *state_dir, struct node_config **ou
 	return rc;
 }
 
+void config_log_refused(const char *err)
+{
+	char text[CONFIG_ERROR_MAX];
+
+	snprintf(text, sizeof(text), "%s", err);
+	/* The value itself stands in quotes. */
+	for (char *c = text; *c; c++)
+		if (*c == '"')
+			*c = '\'';
+	log_error("config.refused", "reason=\"%s\"", text);
+}
+
 void config_free(struct node_config *cfg)
 {
 	if (!cfg)

@@ -86,6 +86,8 @@ int config_load(const char *path, const char *state_dir, struct node_config **ou
  */
 int config_parse(const char *text, size_t len, const char *path, const char *state_dir,
 		 struct node_config **out, char err[CONFIG_ERROR_MAX]);
+/* One line of the log. */
+void config_log_refused(const char *err);
 /* Wipes and frees. NULL is fine. */
 void config_free(struct node_config *cfg);
 

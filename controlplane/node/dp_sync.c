@@ -443,8 +443,8 @@ static void tell_peer(struct node *n, uint32_t peer_id, struct wg_peer_event ev)
 {
 	struct node_peer *p = node_peer_by_id(n, peer_id);
 
-	if (p)
-		peer_event(p, &ev);
+	if (p && !peer_event(p, &ev) && ev.type == WG_EV_CONFIRMED)
+		log_info("peer.handshake", "peer=%s role=responder", p->cfg->name);
 }
 
 static void on_activity(struct node *n, const struct dpapi_event_activity *a)

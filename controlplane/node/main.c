@@ -197,7 +197,7 @@ static int start(struct daemon *d, const struct options *o)
 	}
 	rc = config_load(o->node.config_path, o->node.state_dir, &cfg, err);
 	if (rc) {
-		log_error("config.refused", "reason=\"%s\"", err);
+		config_log_refused(err);
 		return rc;
 	}
 	rc = link_open(&d->link);

@@ -300,7 +300,7 @@ int node_reload(struct node *n, char err[CONFIG_ERROR_MAX])
 		}
 	}
 	if (rc)
-		log_warn("config.refused", "reason=\"%s\"", err);
+		config_log_refused(err);
 	return rc;
 }
 
@@ -414,14 +414,43 @@ void node_schedule(struct node *n)
 	uv_timer_start(&n->timer, on_timer, ms < SLEEP_MAX_MS ? ms : SLEEP_MAX_MS, 0);
 }
 
-static void on_synced(uv_fs_t *req)
-{
-	struct node *n = req->data;
+/* An fdatasync in libuv's thread pool; it may outlive the node. */
+struct node_flush {
+	uv_fs_t req; /* first */
+	struct node *node;
+	int fd;
+};
 
-	if (req->result < 0)
-		counters_add(&n->counters, CONTROL_DISK);
+static void on_flushed(uv_fs_t *req)
+{
+	struct node_flush *f = (struct node_flush *)req;
+
+	if (f->node) {
+		if (req->result < 0)
+			counters_add(&f->node->counters, CONTROL_DISK);
+		f->node->flush = NULL;
+	}
 	uv_fs_req_cleanup(req);
-	n->fdatasync_busy = false;
+	close(f->fd);
+	free(f);
+}
+
+static void flush_timestamps(struct node *n)
+{
+	struct node_flush *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return;
+	f->node = n;
+	f->fd = fcntl(timestamps_fd(n->timestamps), F_DUPFD_CLOEXEC, 0);
+	if (f->fd < 0 || uv_fs_fdatasync(n->loop, &f->req, f->fd, on_flushed)) {
+		if (f->fd >= 0)
+			close(f->fd);
+		free(f);
+		counters_add(&n->counters, CONTROL_DISK);
+		return;
+	}
+	n->flush = f;
 }
 
 static void on_housekeeping(uv_timer_t *timer)
@@ -429,11 +458,8 @@ static void on_housekeeping(uv_timer_t *timer)
 	struct node *n = timer->data;
 
 	dp_sync_counters(n);
-	if (n->fdatasync_busy || !timestamps_take_dirty(n->timestamps))
-		return;
-	n->fdatasync.data = n;
-	n->fdatasync_busy = uv_fs_fdatasync(n->loop, &n->fdatasync, timestamps_fd(n->timestamps),
-					    on_synced) == 0;
+	if (!n->flush && timestamps_take_dirty(n->timestamps))
+		flush_timestamps(n);
 }
 
 int node_open(uv_loop_t *loop, const struct node_options *opt, struct node_config *cfg,
@@ -478,8 +504,8 @@ void node_close(struct node *n)
 		peer_free(n->by_id[id]);
 	packets_close(n->packets);
 	handshake_close(n->handshake);
-	if (n->fdatasync_busy)
-		uv_run(n->loop, UV_RUN_NOWAIT);
+	if (n->flush)
+		n->flush->node = NULL;
 	timestamps_close(n->timestamps);
 	index_table_fini(&n->indices);
 	deadline_fini(&n->deadlines);

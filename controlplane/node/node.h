@@ -44,10 +44,9 @@ struct node {
 	uint32_t peer_count;
 
 	struct deadline_heap deadlines;
-	uv_timer_t timer;	 /* at the first deadline */
-	uv_timer_t housekeeping; /* once a second: counters, timestamps to disk */
-	uv_fs_t fdatasync;
-	bool fdatasync_busy;
+	uv_timer_t timer;	  /* at the first deadline */
+	uv_timer_t housekeeping;  /* once a second: counters, timestamps to disk */
+	struct node_flush *flush; /* timestamps on their way to the disk, or NULL */
 
 	struct index_table indices;
 	struct wg_indices wg_indices; /* the same, as the engines see it */

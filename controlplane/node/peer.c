@@ -112,7 +112,12 @@ static void send_message(struct node_peer *p, const void *msg, size_t len)
 static void keep_own_timestamp(struct node_peer *p)
 {
 	struct node *n = p->node;
+	uint8_t kept[WG_TIMESTAMP_BYTES];
 
+	/* The greatest of all: with a clock that was set back, peers differ. */
+	timestamps_get(n->timestamps, n->identity.public_key, kept);
+	if (memcmp(p->engine.remote.last_sent, kept, sizeof(kept)) <= 0)
+		return;
 	if (timestamps_put(n->timestamps, n->identity.public_key, p->engine.remote.last_sent))
 		counters_add(&n->counters, CONTROL_DISK);
 }
