@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -386,6 +387,34 @@ static void test_generic(void **state)
 	test_port(2, "generic");
 }
 
+/* What a killed process had attached and opened is gone, and its successor just starts. */
+static void test_killed(void **state)
+{
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		port_start(1, "native");
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	run("ip link show dev wan0 | grep -q xdp");
+	kill(pid, SIGKILL);
+	port_start(1, "native");
+	test_lan_rx();
+	test_wan_tx();
+	port.ops->close(&port);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(ready[0]);
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -499,6 +528,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_generic),
+		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_refused),
 	};
 

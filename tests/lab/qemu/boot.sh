@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Shows that the eBPF programs load and steer, and that two gateways on `kernel`
-# ports carry traffic, on Debian 12's own kernel (6.1): boots it in qemu with an
-# initramfs of this machine's programs. Nothing is installed on the host; the
-# kernel's package is kept in the cache folder.
+# Shows that the eBPF programs load and steer, that both kinds of port work, and
+# that two gateways on `kernel` ports carry traffic, on Debian 12's own kernel
+# (6.1): boots it in qemu with an initramfs of this machine's programs. Nothing is
+# installed on the host; the kernel's package is kept in the cache folder.
 #
 #   boot.sh BUILD_DIR        exit 0 = passed, 1 = failed, 77 = skipped (says why)
 #
@@ -36,7 +36,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-for tool in qemu-system-x86_64 cpio busybox dpkg-deb apt-get; do
+for tool in qemu-system-x86_64 cpio busybox dash dpkg-deb apt-get; do
 	command -v "$tool" >/dev/null || skip "$tool is missing"
 done
 [ -x "$build/tests/ebpf/ebpf_test" ] || fail "$build/tests/ebpf/ebpf_test is not built"
@@ -69,7 +69,7 @@ fetch_kernel() {
 fetch_kernel || skip "no kernel package $package (offline?)"
 
 root=$work/root
-mkdir -p "$root"/{bin,dev,etc,lib,lib64,modules,proc,run/netns,sys,tmp,var/lib,usr/lib}
+mkdir -p "$root"/{bin,dev,etc,lib,lib64,modules,proc,run/netns,sys,tmp,var/lib,var/run,usr/lib}
 
 # A program and the libraries it is linked with, at the places its loader looks.
 add_program() {
@@ -83,11 +83,23 @@ add_program() {
 }
 
 add_program "$(command -v busybox)" busybox || fail "busybox"
+# Not busybox' shell, which takes its own applets before the programs in PATH.
+add_program "$(command -v dash)" sh || fail "dash"
 add_program "$build/tests/ebpf/ebpf_test" ebpf_test || fail "ebpf_test"
+# Whole ports, where their tests are built: TUN, UDP and AF_XDP of that kernel.
+for port in kernel xdp; do
+	if [ -x "$build/tests/unit/test_port_$port" ]; then
+		add_program "$build/tests/unit/test_port_$port" "test_port_$port" || fail "test_port_$port"
+	fi
+done
 for tool in $tools; do
 	if path=$(command -v "$tool"); then
 		add_program "$path" "$tool"
 	fi
+done
+# DPDK opens its memory pool driver by itself, at the place it was built for.
+for plugin in /usr/lib/*/dpdk/pmds-*/librte_mempool_ring.so*; do
+	[ -e "$plugin" ] && mkdir -p "$root${plugin%/*}" && cp -L "$plugin" "$root$plugin"
 done
 for module in $modules; do
 	cp "$kernel_dir/lib/modules/$version/$module" "$root/modules/" || fail "module $module"

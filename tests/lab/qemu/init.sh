@@ -1,10 +1,9 @@
-#!/bin/busybox sh
+#!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
 # First process of the guest of boot.sh: runs the tests, says what came out in
 # lines that begin with "GUEST: ", and powers off.
 
-export PATH=/bin
 /bin/busybox --install -s /tmp 2>/dev/null
 export PATH=/bin:/tmp
 
@@ -37,8 +36,11 @@ ip link set lo up
 say "kernel $(uname -r)"
 
 run ebpf timeout 120 /bin/ebpf_test
+for port in kernel xdp; do
+	[ -x /bin/test_port_$port ] && run port_$port timeout 90 /bin/test_port_$port
+done
 if [ "$(cat /etc/leg)" = 1 ]; then
-	run kernel_leg timeout 240 sh /kernel_leg.sh
+	run kernel_leg timeout 240 /bin/sh /kernel_leg.sh
 else
 	say "left out kernel_leg: causeway-dp and causewayd are not built"
 fi
