@@ -83,7 +83,6 @@ int eal_start(const struct options *o, struct dataplane *dp)
 	lcore_list(o, lcores, sizeof(lcores));
 	snprintf(memory, sizeof(memory), "%u", o->memory_mb);
 	args[n++] = (char *)"causeway-dp";
-	args[n++] = (char *)"--in-memory";
 	args[n++] = (char *)"--no-pci";
 	args[n++] = (char *)"--no-telemetry";
 	args[n++] = (char *)"--iova-mode=va";
@@ -92,9 +91,13 @@ int eal_start(const struct options *o, struct dataplane *dp)
 	args[n++] = (char *)"--lcores";
 	args[n++] = lcores;
 	if (dp->no_huge) {
+		/* 22.11 takes --in-memory with hugepages only; this leaves no files either. */
+		args[n++] = (char *)"--no-shconf";
 		args[n++] = (char *)"--no-huge";
 		args[n++] = (char *)"-m";
 		args[n++] = memory;
+	} else {
+		args[n++] = (char *)"--in-memory";
 	}
 	if (rte_eal_init(n, args) < 0) {
 		log_error("eal.start", "error=\"%s\"", rte_strerror(rte_errno));
