@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The xdp port's own structs; internal to port_xdp.c and xdp_tx.c.
+ * The xdp port's own structs; internal to port_xdp.c, xdp_tx.c and xdp_show.c.
  *
  *            wan0: q0   q1          lan0: q0   q1
  *   worker 0     rx tx                        rx tx
@@ -45,5 +45,7 @@ struct xdp_port {
 
 /* port_ops.tx */
 void xdp_port_tx(struct port *p, struct worker *w, struct batch *b);
+/* port_ops.show */
+void xdp_port_show(struct port *p, struct json_out *js);
 
 #endif

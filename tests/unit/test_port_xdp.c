@@ -354,6 +354,20 @@ static void test_forward(void)
 	assert_int_equal(seen, sent);
 }
 
+static void test_show(void)
+{
+	struct json_out js;
+
+	json_out_init(&js);
+	json_out_object(&js, NULL);
+	port.ops->show(&port, &js);
+	json_out_end(&js);
+	assert_int_equal(js.error, 0);
+	assert_non_null(strstr(js.text, "\"name\":\"wan0\",\"role\":\"wan\""));
+	assert_non_null(strstr(js.text, "\"WAN_DATA\":1,"));
+	json_out_fini(&js);
+}
+
 static void test_port(unsigned workers, const char *mode)
 {
 	/* A pool's cache belongs to no thread here: all free buffers are counted. */
@@ -368,6 +382,7 @@ static void test_port(unsigned workers, const char *mode)
 	test_socket_fallback();
 	test_lan_tx();
 	test_forward();
+	test_show();
 	port.ops->close(&port);
 	lost = before - rte_mempool_avail_count(pool);
 	/* Some lie in the kernel when it is told to stop. */
