@@ -24,6 +24,8 @@
 #define NEIGHBOUR_USABLE                                                                           \
 	(NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
 
+static_assert(NEIGH_PORTS >= PORTS_MAX && NEIGH_NETDEVS >= PORT_NETDEVS_MAX, "every netdev");
+
 struct mirror {
 	struct loop_handler handler;
 	struct dataplane *dp;

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "dataplane/port/port.h"
 #include "dataplane/table/neigh_build.h"
 #include "dataplane/table/retire.h"
 
@@ -21,7 +20,7 @@ struct neigh_build {
 	uint32_t free_count;
 	size_t count;
 	/* What each interface gives its next hops, IPv4 and IPv6. */
-	struct neigh_source *source[PORTS_MAX][PORT_NETDEVS_MAX][2];
+	struct neigh_source *source[NEIGH_PORTS][NEIGH_NETDEVS][2];
 };
 
 static uint32_t hash(uint8_t port, uint8_t netdev, int family, const uint8_t *ip)
@@ -84,8 +83,8 @@ void neigh_table_free(struct neigh_table *t)
 {
 	if (!t)
 		return;
-	for (unsigned p = 0; t->build && p < PORTS_MAX; p++) {
-		for (unsigned d = 0; d < PORT_NETDEVS_MAX; d++) {
+	for (unsigned p = 0; t->build && p < NEIGH_PORTS; p++) {
+		for (unsigned d = 0; d < NEIGH_NETDEVS; d++) {
 			free(t->build->source[p][d][0]);
 			free(t->build->source[p][d][1]);
 		}
@@ -100,7 +99,7 @@ void neigh_table_free(struct neigh_table *t)
 
 static bool is_bad(uint8_t port, uint8_t netdev, int family)
 {
-	return port >= PORTS_MAX || netdev >= PORT_NETDEVS_MAX ||
+	return port >= NEIGH_PORTS || netdev >= NEIGH_NETDEVS ||
 	       (family != AF_INET && family != AF_INET6);
 }
 

@@ -7,6 +7,9 @@
 
 #include "dataplane/table/neigh.h"
 
+/* Interfaces that next hops can be on: ports, and netdevs of a port. */
+#define NEIGH_PORTS	       8u
+#define NEIGH_NETDEVS	       16u
 #define NEIGH_CAPACITY_DEFAULT 16384u
 #define NEIGH_CAPACITY_MAX     65535u
 
