@@ -4,24 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <jansson.h>
-
 #include "controlplane/node/dp_dump.h"
 #include "controlplane/node/dp_path.h"
+#include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/packets.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define PORTS_MAX  64
-#define PIECE_MAX  60000
-#define SHOW_MAX   (64u << 20)
-#define REFRESH_MS 1000
-
-struct refresh_wait {
-	struct refresh_wait *next;
-	void (*cb)(void *arg);
-	void *arg;
-};
+#define PORTS_MAX 64
+#define PIECE_MAX 60000
 
 struct dp_sync {
 	struct node *node;
@@ -33,12 +24,6 @@ struct dp_sync {
 	struct dp_dump dump;
 	struct dpapi_port ports[PORTS_MAX];
 	uint32_t port_count;
-	/* SHOW "peers" under way. */
-	bool show_busy;
-	char *show_text;
-	size_t show_len;
-	struct refresh_wait *waits;
-	uv_timer_t show_timeout;
 };
 
 bool dp_sync_is_ready(const struct node *n)
@@ -52,7 +37,7 @@ const struct dpapi_port *dp_sync_ports(const struct node *n, uint32_t *count)
 	return n->sync->ports;
 }
 
-static void send_msg(struct node *n, void *msg, size_t len)
+void dp_sync_send(struct node *n, void *msg, size_t len)
 {
 	struct dpapi_hdr *hdr = msg;
 
@@ -78,14 +63,14 @@ void dp_sync_session_del(struct node *n, uint32_t local_index)
 	struct dpapi_session_del msg = {.hdr = {.type = DPAPI_SESSION_DEL},
 					.local_index = local_index};
 
-	send_msg(n, &msg, sizeof(msg));
+	dp_sync_send(n, &msg, sizeof(msg));
 }
 
 void dp_sync_peer_ref(struct node *n, uint16_t type, uint32_t id)
 {
 	struct dpapi_peer_ref msg = {.hdr = {.type = type}, .id = id};
 
-	send_msg(n, &msg, sizeof(msg));
+	dp_sync_send(n, &msg, sizeof(msg));
 }
 
 void dp_sync_peer_set(struct node_peer *p)
@@ -94,14 +79,14 @@ void dp_sync_peer_set(struct node_peer *p)
 		.hdr = {.type = DPAPI_PEER_SET}, .id = p->id, .mtu = p->cfg->mtu};
 
 	memcpy(msg.public_key, p->cfg->public_key.bytes, sizeof(msg.public_key));
-	send_msg(p->node, &msg, sizeof(msg));
+	dp_sync_send(p->node, &msg, sizeof(msg));
 }
 
 void dp_sync_peer_del(struct node *n, uint32_t id)
 {
 	struct dpapi_peer_del msg = {.hdr = {.type = DPAPI_PEER_DEL}, .id = id};
 
-	send_msg(n, &msg, sizeof(msg));
+	dp_sync_send(n, &msg, sizeof(msg));
 }
 
 void dp_sync_route(struct node *n, const struct prefix *prefix, uint32_t peer_id, bool remove)
@@ -114,7 +99,7 @@ void dp_sync_route(struct node *n, const struct prefix *prefix, uint32_t peer_id
 	};
 
 	memcpy(msg.addr, prefix->addr.bytes, sizeof(msg.addr));
-	send_msg(n, &msg, sizeof(msg));
+	dp_sync_send(n, &msg, sizeof(msg));
 }
 
 void dp_sync_endpoint(struct node_peer *p)
@@ -123,7 +108,7 @@ void dp_sync_endpoint(struct node_peer *p)
 		.hdr = {.type = DPAPI_ENDPOINT_SET}, .peer_id = p->id, .path = p->path};
 
 	if (p->path.kind != DPAPI_PATH_NONE)
-		send_msg(p->node, &msg, sizeof(msg));
+		dp_sync_send(p->node, &msg, sizeof(msg));
 }
 
 void dp_sync_peer(struct node_peer *p)
@@ -167,7 +152,7 @@ void dp_sync_filter(struct node *n)
 			.piece_bytes = (uint32_t)n_bytes,
 		};
 		memcpy(out->piece, body + at, n_bytes);
-		send_msg(n, out, sizeof(out->msg) + n_bytes);
+		dp_sync_send(n, out, sizeof(out->msg) + n_bytes);
 		at += n_bytes;
 	} while (at < total);
 out:
@@ -186,7 +171,7 @@ static void send_local(struct node *n)
 	for (unsigned i = 0; i < 2; i++) {
 		struct dpapi_local msg = {.hdr = {.type = DPAPI_LOCAL_SET}, .family = families[i]};
 
-		send_msg(n, &msg, sizeof(msg));
+		dp_sync_send(n, &msg, sizeof(msg));
 	}
 }
 
@@ -246,113 +231,9 @@ void dp_sync_counters(struct node *n)
 			continue;
 		snprintf(msg.name, sizeof(msg.name), "%s", counter_infos[i].name);
 		snprintf(msg.help, sizeof(msg.help), "%s", counter_infos[i].help);
-		send_msg(n, &msg, sizeof(msg));
+		dp_sync_send(n, &msg, sizeof(msg));
 		c->told[i] = c->value[i] + 1;
 	}
-}
-
-static void refresh_done(struct dp_sync *s)
-{
-	struct refresh_wait *w = s->waits;
-
-	uv_timer_stop(&s->show_timeout);
-	s->show_busy = false;
-	free(s->show_text);
-	s->show_text = NULL;
-	s->show_len = 0;
-	s->waits = NULL;
-	while (w) {
-		struct refresh_wait *next = w->next;
-
-		w->cb(w->arg);
-		free(w);
-		w = next;
-	}
-}
-
-static void on_show_timeout(uv_timer_t *t)
-{
-	refresh_done(t->data);
-}
-
-void dp_sync_refresh(struct node *n, void (*cb)(void *arg), void *arg)
-{
-	struct dp_sync *s = n->sync;
-	struct dpapi_show msg = {.hdr = {.type = DPAPI_SHOW}, .what = "peers"};
-	struct refresh_wait *w = malloc(sizeof(*w));
-
-	if (!w || !s->ready) {
-		free(w);
-		cb(arg);
-		return;
-	}
-	*w = (struct refresh_wait){s->waits, cb, arg};
-	s->waits = w;
-	if (s->show_busy)
-		return;
-	s->show_busy = true;
-	/* A stopped dataplane must not stop `status`. */
-	uv_timer_start(&s->show_timeout, on_show_timeout, REFRESH_MS, 0);
-	send_msg(n, &msg, sizeof(msg));
-}
-
-static uint64_t json_u64(const json_t *row, const char *key, uint64_t otherwise)
-{
-	const json_t *v = json_object_get(row, key);
-
-	return json_is_integer(v) ? (uint64_t)json_integer_value(v) : otherwise;
-}
-
-/* Seconds ago, 0 = never, as boot time. */
-static uint64_t json_age(const json_t *row, const char *key, uint64_t otherwise)
-{
-	const json_t *v = json_object_get(row, key);
-	uint64_t now = clock_now_ns();
-	double age = json_is_number(v) ? json_number_value(v) * NS_PER_SEC : 0;
-
-	return age > 0 && age < (double)now ? now - (uint64_t)age : otherwise;
-}
-
-static void take_peer_row(struct node *n, const json_t *row)
-{
-	struct node_peer *p = node_peer_by_id(n, (uint32_t)json_u64(row, "id", 0));
-
-	if (!p)
-		return;
-	p->rx_bytes = json_u64(row, "rx_bytes", p->rx_bytes);
-	p->tx_bytes = json_u64(row, "tx_bytes", p->tx_bytes);
-	p->rx_packets = json_u64(row, "rx_packets", p->rx_packets);
-	p->tx_packets = json_u64(row, "tx_packets", p->tx_packets);
-	p->last_rx_ns = json_age(row, "last_rx_s", p->last_rx_ns);
-	p->last_tx_ns = json_age(row, "last_tx_s", p->last_tx_ns);
-}
-
-static void on_show_reply(struct dp_sync *s, const struct dpapi_show_reply *r, const uint8_t *body,
-			  size_t body_len)
-{
-	json_t *root;
-	char *text;
-	size_t i;
-	json_t *row;
-
-	if (!s->show_busy || r->error || s->show_len + body_len > SHOW_MAX) {
-		refresh_done(s);
-		return;
-	}
-	text = realloc(s->show_text, s->show_len + body_len + 1);
-	if (!text) {
-		refresh_done(s);
-		return;
-	}
-	s->show_text = text;
-	memcpy(text + s->show_len, body, body_len);
-	s->show_len += body_len;
-	if (r->more)
-		return;
-	root = json_loadb(s->show_text, s->show_len, 0, NULL);
-	json_array_foreach(json_object_get(root, "peers"), i, row) take_peer_row(s->node, row);
-	json_decref(root);
-	refresh_done(s);
 }
 
 static void on_hello(void *arg, const struct dpapi_hello_reply *r, const int *fds, unsigned nfds)
@@ -534,7 +415,7 @@ static void on_message(void *arg, const struct dpapi_hdr *msg, const uint8_t *bo
 		on_dump_end(s);
 		return;
 	case DPAPI_SHOW_REPLY:
-		on_show_reply(s, (const struct dpapi_show_reply *)msg, body, body_len);
+		dp_refresh_reply(n->refresh, (const struct dpapi_show_reply *)msg, body, body_len);
 		return;
 	default:
 		break;
@@ -561,7 +442,7 @@ static void on_down(void *arg)
 	n->sync->ready = false;
 	packets_drop_fds(n->packets);
 	dp_dump_fini(&n->sync->dump);
-	refresh_done(n->sync);
+	dp_refresh_cancel(n->refresh);
 }
 
 static const struct dp_client_ops ops = {
@@ -585,14 +466,7 @@ int dp_sync_open(struct node *n, struct dp_sync **out)
 		*out = NULL;
 		return err;
 	}
-	uv_timer_init(n->loop, &s->show_timeout);
-	s->show_timeout.data = s;
 	return 0;
-}
-
-static void on_closed(uv_handle_t *h)
-{
-	free(h->data);
 }
 
 void dp_sync_close(struct dp_sync *s)
@@ -602,7 +476,6 @@ void dp_sync_close(struct dp_sync *s)
 	dp_client_close(s->node->dp);
 	s->node->dp = NULL;
 	s->ready = false;
-	refresh_done(s);
 	dp_dump_fini(&s->dump);
-	uv_close((uv_handle_t *)&s->show_timeout, on_closed);
+	free(s);
 }

@@ -39,18 +39,13 @@ void dp_sync_route(struct node *n, const struct prefix *prefix, uint32_t peer_id
 void dp_sync_endpoint(struct node_peer *p);
 void dp_sync_filter(struct node *n);
 
-/* Outside of batches. */
+/* Outside of batches. msg begins with a struct dpapi_hdr whose type is set. */
+void dp_sync_send(struct node *n, void *msg, size_t len);
 int dp_sync_request(struct node *n, void *msg, size_t len, dp_client_ack_fn *cb, void *arg);
 void dp_sync_session_del(struct node *n, uint32_t local_index);
 void dp_sync_peer_ref(struct node *n, uint16_t type, uint32_t id);
 /* Sends counters that changed. */
 void dp_sync_counters(struct node *n);
-
-/*
- * Asks the dataplane for the counters of all peers; cb is called once they are
- * in the picture, or cannot be had (from inside, if there is no dataplane).
- */
-void dp_sync_refresh(struct node *n, void (*cb)(void *arg), void *arg);
 
 /* The dataplane's ports, as told in its hello. */
 const struct dpapi_port *dp_sync_ports(const struct node *n, uint32_t *count);

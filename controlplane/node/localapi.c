@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "controlplane/node/dp_sync.h"
+#include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/http.h"
 #include "controlplane/node/status.h"
 #include "lib/base/bug.h"
@@ -196,7 +196,7 @@ static void get_status(struct conn *c, const struct http_request *req)
 
 	c->with_peers =
 		!http_query_get(req, "peers", peers, sizeof(peers)) || strcmp(peers, "false") != 0;
-	dp_sync_refresh(c->api->node, on_status_ready, c);
+	dp_refresh_start(c->api->node->refresh, on_status_ready, c);
 }
 
 static void on_metrics_ready(void *arg)
@@ -214,7 +214,7 @@ static void on_metrics_ready(void *arg)
 static void get_metrics(struct conn *c, const struct http_request *req)
 {
 	(void)req;
-	dp_sync_refresh(c->api->node, on_metrics_ready, c);
+	dp_refresh_start(c->api->node->refresh, on_metrics_ready, c);
 }
 
 static void post_reload(struct conn *c, const struct http_request *req)

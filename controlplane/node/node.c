@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "controlplane/node/config_diff.h"
+#include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/handshake.h"
 #include "controlplane/node/link.h"
@@ -485,6 +486,8 @@ int node_open(uv_loop_t *loop, const struct node_options *opt, struct node_confi
 	if (!rc && !n->stopped)
 		add_peers(n);
 	if (!rc)
+		rc = dp_refresh_open(n, &n->refresh);
+	if (!rc)
 		rc = dp_sync_open(n, &n->sync);
 	if (rc) {
 		node_close(n);
@@ -498,6 +501,7 @@ int node_open(uv_loop_t *loop, const struct node_options *opt, struct node_confi
 
 void node_close(struct node *n)
 {
+	dp_refresh_close(n->refresh);
 	dp_sync_close(n->sync);
 	n->sync = NULL;
 	for (uint32_t id = 1; id < n->id_room; id++)

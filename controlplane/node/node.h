@@ -56,6 +56,7 @@ struct node {
 	struct handshake *handshake;
 	struct dp_client *dp;
 	struct dp_sync *sync;
+	struct dp_refresh *refresh;
 	struct link *link;
 };
 
