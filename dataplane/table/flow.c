@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See flow.h. Writing a flow: seq even -> odd by CAS, fields, seq even + 2. Whoever
- * reads the key compares seq before and after (a seqlock a flow). The tag of a
- * bucket's way is set after the flow is whole, and is 0 while it is rewritten.
+ * reads the key compares seq before and after (a seqlock a flow). The tag and the
+ * time of a bucket's way belong to the writer of its flow while seq is odd.
  */
 #include "dataplane/table/flow.h"
 
@@ -14,7 +14,8 @@
 #include "dataplane/table/flow_build.h"
 #include "lib/base/clock.h"
 
-#define CAPACITY_MAX (1u << 30)
+#define CAPACITY_MAX	(1u << 30)
+#define TICKS_AHEAD_MAX 60000u /* milliseconds that two workers' clocks are never apart */
 
 void flow_key_make(struct flow_key *k, bool is_out, int family, uint8_t proto, const uint8_t *src,
 		   uint16_t sport, const uint8_t *dst, uint16_t dport, enum flow_space space)
@@ -110,18 +111,29 @@ uint32_t flow_lookup_in(struct flow_table *t, const struct flow_key *k, uint64_t
 	return way < 0 ? 0 : touch(t, hash, way, now_ns);
 }
 
-/* A free way, or the least recently used one. */
-static int victim(const struct flow_bucket *b, uint32_t tick)
+/* Another worker's batch may be a little ahead: what was used after `tick` is new. */
+static uint32_t age_of(uint32_t used, uint32_t tick)
+{
+	uint32_t age = tick - used;
+
+	return age > UINT32_MAX - TICKS_AHEAD_MAX ? 0 : age;
+}
+
+/* A free way, or the least recently used one, of those that are not in `tried`; -1: none. */
+static int victim(const struct flow_bucket *b, uint32_t tick, unsigned tried)
 {
 	uint32_t oldest = 0;
-	int way = 0;
+	int way = -1;
 
 	for (int i = 0; i < FLOW_WAYS; i++) {
-		uint32_t age = tick - atomic_load_explicit(&b->used[i], memory_order_relaxed);
+		uint32_t age =
+			age_of(atomic_load_explicit(&b->used[i], memory_order_relaxed), tick);
 
+		if (tried & 1u << i)
+			continue;
 		if (!atomic_load_explicit(&b->tag[i], memory_order_relaxed))
 			return i;
-		if (age >= oldest) {
+		if (way < 0 || age > oldest) {
 			oldest = age;
 			way = i;
 		}
@@ -158,29 +170,37 @@ static bool claim(struct flow *f, uint32_t *seq)
 uint32_t flow_note_out(struct flow_table *t, const struct flow_key *k, uint64_t hash, uint32_t peer,
 		       uint64_t now_ns)
 {
-	uint32_t at = (uint32_t)hash & t->bucket_mask, tick = tick_of(now_ns), seq;
+	uint32_t at = (uint32_t)hash & t->bucket_mask, tick = tick_of(now_ns);
 	struct flow_bucket *b = &t->bucket[at];
-	int way = find(t, k, hash);
-	struct flow *f;
+	unsigned tried = 0;
 
-	if (way >= 0)
-		return touch(t, hash, way, now_ns);
-	way = victim(b, tick);
-	f = &t->flow[at * FLOW_WAYS + (unsigned)way];
-	if (!claim(f, &seq))
-		return 0;
-	atomic_store_explicit(&b->tag[way], 0, memory_order_release);
-	write_flow(f, k, peer, now_ns);
-	/* Another worker may have noted the same flow in another way: then this one gives way. */
-	if (find(t, k, hash) >= 0) {
-		atomic_store_explicit(&f->seq, seq + 2, memory_order_release);
-		way = find(t, k, hash);
-		return way < 0 ? 0 : touch(t, hash, way, now_ns);
+	for (;;) {
+		int way = find(t, k, hash), other;
+		struct flow *f;
+		uint32_t seq;
+
+		if (way >= 0)
+			return touch(t, hash, way, now_ns);
+		way = victim(b, tick, tried);
+		if (way < 0)
+			return 0;
+		tried |= 1u << way;
+		f = &t->flow[at * FLOW_WAYS + (unsigned)way];
+		/* Somebody else writes there at this moment, perhaps the same flow. */
+		if (!claim(f, &seq))
+			continue;
+		atomic_store_explicit(&b->tag[way], 0, memory_order_release);
+		write_flow(f, k, peer, now_ns);
+		/* Noted in another way meanwhile: this one stays free. */
+		other = find(t, k, hash);
+		if (other < 0) {
+			atomic_store_explicit(&b->used[way], tick, memory_order_relaxed);
+			atomic_store_explicit(&b->tag[way], tag_of(hash), memory_order_release);
+		}
+		/* Last: until here nobody else may write the tag or the flow. */
+		atomic_store_explicit(&f->seq, seq + 2 ? seq + 2 : 2, memory_order_release);
+		return touch(t, hash, other < 0 ? way : other, now_ns);
 	}
-	atomic_store_explicit(&b->used[way], tick, memory_order_relaxed);
-	atomic_store_explicit(&f->seq, seq + 2 ? seq + 2 : 2, memory_order_release);
-	atomic_store_explicit(&b->tag[way], tag_of(hash), memory_order_release);
-	return at * FLOW_WAYS + (uint32_t)way + 1;
 }
 
 struct flow_table *flow_table_new(uint32_t capacity)
@@ -192,7 +212,6 @@ struct flow_table *flow_table_new(uint32_t capacity)
 		goto fail;
 	while (buckets * FLOW_WAYS < capacity)
 		buckets *= 2;
-	/* calloc gives whole pages here, zero and untouched until a flow comes. */
 	t->bucket = aligned_alloc(64, buckets * sizeof(*t->bucket));
 	t->flow = aligned_alloc(64, (size_t)buckets * FLOW_WAYS * sizeof(*t->flow));
 	if (!t->bucket || !t->flow)
@@ -262,7 +281,7 @@ int flow_walk(struct flow_table *t, uint64_t now_ns,
 		v.peer = GET(f->peer);
 		v.rule = GET(f->rule);
 		v.created_ns = GET(f->created_ns);
-		v.age_ns = (uint64_t)(tick_of(now_ns) - GET(b->used[i % FLOW_WAYS])) * NS_PER_MS;
+		v.age_ns = NS_PER_MS * age_of(GET(b->used[i % FLOW_WAYS]), tick_of(now_ns));
 		v.packets_in = GET(f->packets_in);
 		v.packets_out = GET(f->packets_out);
 		v.bytes_in = GET(f->bytes_in);
