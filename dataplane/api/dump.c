@@ -48,10 +48,10 @@ void dump_ports(const struct dataplane *dp, dump_fn *fn, void *ctx)
 			.mtu_max = p->mtu_max,
 			.tun_ifindex = p->tun_ifindex,
 			.features = p->features,
-			.udp_fd_v4 = p->control_fd_v4 >= 0 ? ++fd : 0,
-			.udp_fd_v6 = p->control_fd_v6 >= 0 ? ++fd : 0,
 		};
 
+		m.udp_fd_v4 = p->control_fd_v4 >= 0 ? ++fd : 0;
+		m.udp_fd_v6 = p->control_fd_v6 >= 0 ? ++fd : 0;
 		snprintf(m.tun, sizeof(m.tun), "%s", p->tun_name);
 		fn(ctx, &m, sizeof(m));
 	}

@@ -11,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WG_KEY_BYTES       32
-#define WG_TAG_BYTES       16
-#define WG_MAC_BYTES       16
+#define WG_KEY_BYTES	   32
+#define WG_TAG_BYTES	   16
+#define WG_MAC_BYTES	   16
 #define WG_TIMESTAMP_BYTES 12
-#define WG_COOKIE_BYTES    16
-#define WG_XNONCE_BYTES    24
+#define WG_COOKIE_BYTES	   16
+#define WG_XNONCE_BYTES	   24
 
 enum wg_msg_type {
 	WG_MSG_INITIATION = 1,
@@ -105,21 +105,21 @@ static_assert(sizeof(struct wg_msg_data) == 16, "data");
 
 #define WG_DATA_HEADER_BYTES 16
 #define WG_DATA_MIN_BYTES    (WG_DATA_HEADER_BYTES + WG_TAG_BYTES)
-#define WG_PADDING           16
+#define WG_PADDING	     16
 
 /* Constants of the protocol (whitepaper section 6; docs/protocol/wireguard.md 3). */
-#define WG_REKEY_AFTER_MESSAGES  (1ull << 60)
+#define WG_REKEY_AFTER_MESSAGES	 (1ull << 60)
 #define WG_REJECT_AFTER_MESSAGES (UINT64_MAX - (1ull << 13))
-#define WG_REKEY_AFTER_TIME_S    120
-#define WG_REJECT_AFTER_TIME_S   180
-#define WG_REKEY_TIMEOUT_S       5
-#define WG_KEEPALIVE_TIMEOUT_S   10
-#define WG_MAX_HANDSHAKES        20 /* initiations in a row before giving up: 90 s + first */
-#define WG_COOKIE_LIFETIME_S     120
-#define WG_REPLAY_WINDOW         8128
+#define WG_REKEY_AFTER_TIME_S	 120
+#define WG_REJECT_AFTER_TIME_S	 180
+#define WG_REKEY_TIMEOUT_S	 5
+#define WG_KEEPALIVE_TIMEOUT_S	 10
+#define WG_MAX_HANDSHAKES	 20 /* initiations in a row before giving up: 90 s + first */
+#define WG_COOKIE_LIFETIME_S	 120
+#define WG_REPLAY_WINDOW	 8128
 
 enum wg_parse_error {
-	WG_PARSE_RUNT = -1,         /* fewer than 4 bytes, or a type 4 under 32 */
+	WG_PARSE_RUNT = -1,	    /* fewer than 4 bytes, or a type 4 under 32 */
 	WG_PARSE_UNKNOWN_TYPE = -2, /* type not 1..4, or reserved bytes not zero */
 	WG_PARSE_BAD_LENGTH = -3,   /* type 1..3 of another length than its own */
 };
