@@ -64,13 +64,10 @@ static void move(struct worker *w, struct batch *b, bool is_outside)
 {
 	b->now_ns = clock_now_ns();
 	w->scratch_used = 0;
-	if (is_outside) {
-		w->stats.rx_outside += b->n;
+	if (is_outside)
 		pipeline_outside(w, b);
-	} else {
-		w->stats.rx_inside += b->n;
+	else
 		pipeline_inside(w, b);
-	}
 }
 
 static void flush_peer(struct worker *w, uint32_t peer_id)

@@ -137,7 +137,9 @@ static uint32_t out_id(struct mirror *m, const struct route *r, const struct dev
 	return nh > 0 ? FIB_LOCAL_NEXTHOP(nh) : FIB_LOCAL_KERNEL;
 }
 
-static void steer_own(struct mirror *m, const uint8_t *addr, int family, unsigned len, bool remove)
+/* Own addresses and other routes: not for the mesh. */
+static void steer_kernel(struct mirror *m, const uint8_t *addr, int family, unsigned len,
+			 bool remove)
 {
 	for (unsigned i = 0; i < m->dp->port_count; i++) {
 		struct port *p = &m->dp->ports[i];
@@ -167,17 +169,17 @@ static void add_route(struct mirror *m, const struct route *r)
 	if (r->len > 0 || r->is_own)
 		fib_set(m->dp->local, r->dst, family, r->len, local, m->generation);
 	fib_set(m->dp->outer, r->dst, family, r->len, outer, m->generation);
-	if (r->is_own)
-		steer_own(m, r->dst, family, r->len, false);
+	/* A hole in a wider mesh prefix; where both are the same, the mesh's stays. */
+	if (r->is_own || (r->len > 0 && !fib_get(m->dp->mesh, r->dst, family, r->len)))
+		steer_kernel(m, r->dst, family, r->len, false);
 }
 
 static int unsteer_old(const struct fib_route *fr, void *arg)
 {
 	struct mirror *m = arg;
 
-	/* Own addresses are the full-length ones; taking others away finds nothing. */
-	if (fr->generation != m->generation && fr->id == FIB_LOCAL_KERNEL)
-		steer_own(m, fr->addr, fr->family, fr->len, true);
+	if (fr->generation != m->generation && !fib_get(m->dp->mesh, fr->addr, fr->family, fr->len))
+		steer_kernel(m, fr->addr, fr->family, fr->len, true);
 	return 0;
 }
 
