@@ -110,7 +110,8 @@ static inline bool peer_claim(_Atomic uint64_t *told_ns, uint64_t now_ns, uint64
 {
 	uint64_t told = atomic_load_explicit(told_ns, memory_order_relaxed);
 
-	if (told && now_ns - told < interval_ns)
+	/* Another worker's batch may be a little later than ours. */
+	if (told && (int64_t)(now_ns - told) < (int64_t)interval_ns)
 		return false;
 	return atomic_compare_exchange_strong_explicit(told_ns, &told, now_ns, memory_order_relaxed,
 						       memory_order_relaxed);

@@ -107,7 +107,8 @@ static inline bool session_claim_rekey(struct session *s, uint64_t now_ns, uint6
 {
 	uint64_t told = atomic_load_explicit(&s->rekey_told_ns, memory_order_relaxed);
 
-	if (told && now_ns - told < interval_ns)
+	/* Another worker's batch may be a little later than ours. */
+	if (told && (int64_t)(now_ns - told) < (int64_t)interval_ns)
 		return false;
 	return atomic_compare_exchange_strong_explicit(&s->rekey_told_ns, &told, now_ns,
 						       memory_order_relaxed, memory_order_relaxed);
