@@ -171,7 +171,8 @@ def groups(everything):
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:
-        table.append(("qemu", script_group(["sh", "tests/lab/qemu/boot.sh"], 1800, lab_env)))
+        table.append(("qemu", script_group(
+            ["sh", "tests/lab/qemu/boot.sh", os.path.join(WORK, "release")], 1800, lab_env)))
     return table
 
 

@@ -336,6 +336,10 @@ static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct ba
 		if (reason)
 			packet_drop(pkt, reason);
 	}
+	if (is_outside)
+		w->stats.rx_outside += n;
+	else
+		w->stats.rx_inside += n;
 	return n;
 }
 
