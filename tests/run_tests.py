@@ -172,7 +172,7 @@ def groups(everything):
     ]
     if everything:
         table.append(("qemu", script_group(
-            ["sh", "tests/lab/qemu/boot.sh", os.path.join(WORK, "release")], 1800, lab_env)))
+            ["bash", "tests/lab/qemu/boot.sh", os.path.join(WORK, "release")], 1800, lab_env)))
     return table
 
 
