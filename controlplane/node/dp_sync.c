@@ -305,6 +305,8 @@ static void on_dump_end(struct dp_sync *s)
 	s->instance = s->new_instance;
 	node_link(n);
 	send_all(n);
+	/* Zeros too, at once: what cannot be seen at zero cannot be watched. */
+	dp_sync_counters(n);
 	if (first)
 		dp_dump_adopt(&s->dump, n);
 	else if (same)
