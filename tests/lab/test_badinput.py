@@ -203,7 +203,7 @@ BAD_CONFIGS = [
     ("bad key", lambda t: re.sub(r'"public_key": "[^"]{8}', '"public_key": "!', t), r'key'),
     ("bad prefix", lambda t: t.replace('"10.2.0.0/24"', '"10.2.0.0/99"'), r''),
     ("bad endpoint", lambda t: re.sub(r'"endpoint": "[^"]*"', '"endpoint": "nowhere"', t), r''),
-    ("wrong type", lambda t: re.sub(r'"mtu": \d+', '"mtu": "big"', t), r'mtu'),
+    ("wrong type", lambda t: re.sub(r'"mtu": \d+', '"mtu": "big"', t), r'number'),
     ("cut off", lambda t: t[:len(t) // 2], r''),
     ("something behind", lambda t: t + "}", r''),
 ]
