@@ -8,7 +8,7 @@
 #include "lib/base/bug.h"
 
 #define SLOT_NONE   0xffffffffu
-#define QUEUE_COUNT 512 /* peers that can wait at once; power of two */
+#define QUEUE_COUNT STAGING_PEERS_MAX
 
 struct slot {
 	uint32_t next;

@@ -17,6 +17,7 @@
 
 #define STAGING_SLOTS	   1024
 #define STAGING_PER_PEER   128
+#define STAGING_PEERS_MAX  512 /* that can wait at once; power of two */
 #define STAGING_TIMEOUT_NS (120ull * 1000000000ull)
 
 struct staging;

@@ -74,23 +74,32 @@ static void flush_peer(struct worker *w, uint32_t peer_id)
 {
 	const struct peer *peer = peer_get(w->dp->peers, peer_id);
 
-	if (!peer || !peer_tx_session(peer))
-		return;
-	for (;;) {
+	/*
+	 * Bounded: what finds no session goes back into the staging. An expired one
+	 * stays where it is until the control thread takes it away.
+	 */
+	for (unsigned left = STAGING_PER_PEER; peer && left > 0;) {
+		const struct session *s = peer_tx_session(peer);
+		unsigned n;
+
 		w->flush.n = 0;
 		w->flush.now_ns = clock_now_ns();
 		w->scratch_used = 0;
-		if (staging_take(w->staging, peer_id, &w->flush) == 0)
+		if (!s || w->flush.now_ns >= s->expire_ns)
+			break;
+		n = staging_take(w->staging, peer_id, &w->flush);
+		if (n == 0)
 			break;
 		pipeline_seal(w, &w->flush);
 		staging_release(w->staging);
+		left -= n < left ? n : left;
 	}
 }
 
 static void flush_all(struct worker *w)
 {
-	uint32_t peers[256];
-	unsigned n = staging_peers(w->staging, peers, 256);
+	uint32_t peers[STAGING_PEERS_MAX];
+	unsigned n = staging_peers(w->staging, peers, STAGING_PEERS_MAX);
 
 	w->is_flush_wanted = false;
 

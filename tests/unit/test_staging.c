@@ -18,7 +18,7 @@
 
 #define SLOT_BYTES 200
 #define SECOND	   1000000000ull
-#define QUEUES	   512 /* peers that can wait at once */
+#define QUEUES	   STAGING_PEERS_MAX
 
 static struct staging *staging;
 static struct batch batch;
