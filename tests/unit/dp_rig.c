@@ -42,11 +42,19 @@ static unsigned fake_sources(struct port *p, unsigned worker, struct port_source
 	return 1;
 }
 
+static void memory_free(struct rig_port *rp)
+{
+	for (unsigned i = 0; i < rp->memory_count; i++)
+		free(rp->memory[i]);
+	rp->memory_count = 0;
+}
+
 static unsigned fake_rx(struct port *p, struct worker *w, unsigned source, struct batch *b)
 {
 	struct rig_port *rp = &rig_of(p)->port[w->id];
 	uint64_t count;
 
+	memory_free(rp);
 	b->port_in = p->index;
 	while (rp->fed_next < rp->fed_count && b->n < BATCH_MAX) {
 		struct rig_fed *f = &rp->fed[rp->fed_next++];
@@ -198,7 +206,7 @@ static void tables_new(struct dataplane *dp)
 	dp->mesh = fib_new();
 	dp->local = fib_new();
 	dp->outer = fib_new();
-	dp->sessions = session_table_new(64);
+	dp->sessions = session_table_new(65536);
 	dp->peers = peer_table_new(dp->sessions);
 	dp->flows = flow_table_new(4096);
 	dp->rules = rule_table_new();
@@ -243,13 +251,6 @@ struct dp_rig *dp_rig_new(unsigned workers)
 	}
 	dp_rig_filter(r, DPAPI_FILTER_ALLOW_ALL);
 	return r;
-}
-
-static void memory_free(struct rig_port *rp)
-{
-	for (unsigned i = 0; i < rp->memory_count; i++)
-		free(rp->memory[i]);
-	rp->memory_count = 0;
 }
 
 static void worker_free(struct worker *w)
