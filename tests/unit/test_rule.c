@@ -232,6 +232,10 @@ static void test_bad(void **state)
 	body.rule[3].src_count = 1;
 	refuse(t, m, -EINVAL);
 	random_body();
+	body.rule[3].src_first = UINT32_MAX;
+	body.rule[3].src_count = 1;
+	refuse(t, m, -EINVAL);
+	random_body();
 	body.rule[3].dst_first = 1;
 	body.rule[3].dst_count = UINT32_MAX;
 	refuse(t, m, -EINVAL);
