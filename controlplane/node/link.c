@@ -19,6 +19,7 @@ struct link {
 /* Routes or addresses found in the kernel that are not wanted: collected, then removed. */
 struct surplus {
 	const struct link_plan *plan;
+	bool has_tun; /* the plan knows the TUN */
 	const struct node_config *cfg;
 	struct netlink_route *routes;
 	struct config_address *addrs;
@@ -122,19 +123,34 @@ static bool grow(void **array, size_t item, struct surplus *s)
 	return true;
 }
 
+/*
+ * While causewayd does not know the dataplane, as after its own restart, a route
+ * to the TUN may be carrying traffic: it stays as long as its prefix is wanted.
+ */
+static bool is_wanted(const struct surplus *s, const struct netlink_route *r)
+{
+	struct netlink_route closed = *r;
+
+	if (!s->plan || link_plan_has(s->plan, r))
+		return s->plan;
+	closed.metric = LINK_METRIC_UNREACHABLE;
+	closed.ifindex = 0;
+	return !s->has_tun && r->ifindex && link_plan_has(s->plan, &closed);
+}
+
 static void collect_route(const struct netlink_route *r, void *arg)
 {
 	struct surplus *s = arg;
 
-	if (s->plan && link_plan_has(s->plan, r))
+	if (is_wanted(s, r))
 		return;
 	if (grow((void **)&s->routes, sizeof(*r), s))
 		s->routes[s->count++] = *r;
 }
 
-static void remove_routes(struct link *l, const struct link_plan *plan)
+static void remove_routes(struct link *l, const struct link_plan *plan, bool has_tun)
 {
-	struct surplus s = {.plan = plan};
+	struct surplus s = {.plan = plan, .has_tun = has_tun};
 	int err = netlink_routes_ours(l->nl, collect_route, &s);
 
 	if (err || s.err)
@@ -238,7 +254,7 @@ void link_apply(struct link *l, const struct node_config *cfg, const char *tun, 
 	}
 	set_rules(l, AF_INET, plan.default_v4);
 	set_rules(l, AF_INET6, plan.default_v6);
-	remove_routes(l, &plan);
+	remove_routes(l, &plan, ifindex != 0);
 	link_plan_fini(&plan);
 }
 
@@ -247,7 +263,7 @@ void link_down(struct link *l, uint32_t ifindex)
 	l->problem[0] = 0;
 	set_rules(l, AF_INET, false);
 	set_rules(l, AF_INET6, false);
-	remove_routes(l, NULL);
+	remove_routes(l, NULL, false);
 	if (ifindex)
 		remove_addrs(l, NULL, ifindex);
 }

@@ -97,6 +97,7 @@ static void test_plan(void **state)
 static void test_kernel(void **state)
 {
 	struct node_config *cfg = config("\"10.2.0.0/16\", \"10.3.0.0/16\"", "\"10.4.0.0/16\"");
+	struct node_config *fewer = config("\"10.2.0.0/16\"", "");
 	struct node_config *other = config("\"10.2.0.0/16\"", "\"0.0.0.0/0\"");
 	struct link *l;
 	uint32_t ifindex;
@@ -123,6 +124,16 @@ static void test_kernel(void **state)
 	assert_null(link_problem(l));
 	assert_int_equal(lines("ip route show dev cw0 proto 202"), 3);
 
+	/* causewayd alone was restarted: until it knows the dataplane, traffic flows on. */
+	link_apply(l, cfg, "", 0, 0);
+	assert_null(link_problem(l));
+	assert_int_equal(lines("ip route show dev cw0 proto 202"), 3);
+	/* With two prefixes taken from the configuration meanwhile, these go. */
+	link_apply(l, fewer, "", 0, 0);
+	assert_int_equal(lines("ip route show dev cw0 proto 202"), 1);
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_int_equal(lines("ip route show dev cw0 proto 202"), 3);
+
 	/* The dataplane dies: its TUN goes, and nothing falls through. */
 	close(tun);
 	assert_int_equal(lines("ip route show dev cw0 2>/dev/null"), 0);
@@ -147,6 +158,7 @@ static void test_kernel(void **state)
 	close(tun);
 	link_close(l);
 	config_free(cfg);
+	config_free(fewer);
 	config_free(other);
 }
 
