@@ -11,6 +11,9 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#define DUMP_TRIES 8
 
 struct netlink {
 	struct mnl_socket *sock;
@@ -50,10 +53,22 @@ void netlink_close(struct netlink *nl)
 	free(nl);
 }
 
+/* What an answer that ended in an error left behind would be taken for the next one's. */
+static void drain(struct netlink *nl)
+{
+	int fd = mnl_socket_get_fd(nl->sock);
+
+	while (recv(fd, nl->buf, sizeof(nl->buf), MSG_DONTWAIT) >= 0 || errno == EINTR ||
+	       errno == ENOBUFS)
+		;
+}
+
 static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(nl->buf);
+	struct nlmsghdr *nlh;
 
+	drain(nl);
+	nlh = mnl_nlmsg_put_header(nl->buf);
 	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
 	nlh->nlmsg_seq = ++nl->seq;
@@ -256,6 +271,17 @@ static int on_route(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
+static int dump_routes(struct netlink *nl, uint8_t family, struct route_dump *d)
+{
+	struct nlmsghdr *nlh = begin(nl, RTM_GETROUTE, NLM_F_DUMP);
+	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+
+	rtm->rtm_family = family;
+	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	return receive(nl, on_route, d);
+}
+
 int netlink_routes_ours(struct netlink *nl, void (*cb)(const struct netlink_route *, void *),
 			void *arg)
 {
@@ -264,13 +290,11 @@ int netlink_routes_ours(struct netlink *nl, void (*cb)(const struct netlink_rout
 	int err = 0;
 
 	for (unsigned i = 0; i < sizeof(families) && !err; i++) {
-		struct nlmsghdr *nlh = begin(nl, RTM_GETROUTE, NLM_F_DUMP);
-		struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-
-		rtm->rtm_family = families[i];
-		if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
-			return -errno;
-		err = receive(nl, on_route, &d);
+		err = dump_routes(nl, families[i], &d);
+		/* The table changed under the listing; a host with a routing daemon is like that.
+		 */
+		for (int n = 0; err == -EINTR && n < DUMP_TRIES; n++)
+			err = dump_routes(nl, families[i], &d);
 	}
 	return err;
 }
