@@ -84,7 +84,7 @@ static void put_health(struct json_out *j, const struct node *n)
 
 	json_out_array(j, "Health");
 	if (n->stopped) {
-		complain(j, "Causeway is stopped.");
+		complain(j, "Causeway is stopped: `causeway up` starts it.");
 		json_out_end(j);
 		return;
 	}

@@ -93,7 +93,7 @@ class Usage(Folder):
 
     def test_silent_daemons_are_unreachable(self):
         none = self.path("none")
-        for words in (["status"], ["reload"], ["down"], ["dp", "show", "peers"]):
+        for words in (["status"], ["reload"], ["down"], ["up"], ["dp", "show", "peers"]):
             for as_json in ([], ["--json"]):
                 r = run("--socket", none, f"--dp-socket={none}", *words, *as_json)
                 self.assertEqual(r.returncode, 3, words)
@@ -165,7 +165,7 @@ class Daemon(Folder):
         self.assertEqual(json.loads(r.stdout)["error"], "node.hujson:3:7: expected a string")
 
     def test_reload_and_down(self):
-        for verb in ("reload", "down"):
+        for verb in ("reload", "down", "up"):
             seen = []
             r = run(verb, "--json", "--socket", self.serve_http(http(""), seen))
             self.assertEqual((r.returncode, json.loads(r.stdout)), (0, {"ok": True}))
