@@ -83,7 +83,8 @@ static int read_key_file(const struct reader *r, const struct hujson_value *v, s
 	rc = resolve(r, name, path);
 	if (!rc)
 		rc = key_read_file(path, out);
-	if (rc == -EINVAL)
+	/* An empty key is a mistake: as a preshared one it would quietly mean none. */
+	if (rc == -EINVAL || (!rc && key_is_zero(out)))
 		return hujson_error_at(r->err, v, "%s holds no key", path);
 	if (rc)
 		return hujson_error_at(r->err, v, "cannot read %s: %s", path, strerror(-rc));
@@ -100,6 +101,8 @@ static int default_key(const struct reader *r, struct key *out)
 		return 0;
 	snprintf(path, sizeof(path), "%s/" KEY_FILE_DEFAULT, r->state_dir);
 	rc = key_read_file(path, out);
+	if (!rc && key_is_zero(out))
+		rc = -EINVAL;
 	if (rc == -ENOENT) {
 		randombytes_buf(out->bytes, sizeof(out->bytes));
 		out->bytes[0] &= 248;
@@ -231,8 +234,10 @@ static int read_public_key(const struct reader *r, const struct hujson_value *pe
 	rc = hujson_string(v, &text, r->err);
 	if (rc)
 		return rc;
-	if (key_parse_base64(text, &p->public_key) || key_is_zero(&p->public_key))
+	if (key_parse_base64(text, &p->public_key))
 		return hujson_error_at(r->err, v, "\"public_key\" is no key of 32 bytes in base64");
+	if (key_is_low_order(&p->public_key))
+		return hujson_error_at(r->err, v, "nobody can have this public key");
 	if (key_equal(&p->public_key, &r->cfg->public_key))
 		return hujson_error_at(r->err, v, "this is the node's own public key");
 	return 0;

@@ -30,6 +30,8 @@ const char *key_print_base64(const struct key *k, char *buf);
 const char *key_print_hex(const struct key *k, char *buf);
 
 bool key_is_zero(const struct key *k);
+/* A point of Curve25519 with which every shared secret is zero: no public key. */
+bool key_is_low_order(const struct key *k);
 bool key_equal(const struct key *a, const struct key *b);
 void key_wipe(struct key *k);
 

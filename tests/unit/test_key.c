@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,12 +88,40 @@ static void files(void **state)
 	rmdir(folder);
 }
 
+/* The list against libsodium, which refuses to multiply these. */
+static void low_order(void **state)
+{
+	static const char *const hex[] = {
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+		"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	};
+	const uint8_t scalar[KEY_BYTES] = {9};
+	uint8_t shared[KEY_BYTES];
+	struct key k;
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(hex); i++) {
+		assert_int_equal(key_parse_hex(hex[i / 2], &k), 0);
+		k.bytes[KEY_BYTES - 1] |= i % 2 ? 0x80 : 0;
+		assert_int_equal(crypto_scalarmult(shared, scalar, k.bytes), -1);
+		assert_true(key_is_low_order(&k));
+		k.bytes[7] ^= 1;
+		assert_int_equal(crypto_scalarmult(shared, scalar, k.bytes), 0);
+		assert_false(key_is_low_order(&k));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_forms),
 		cmocka_unit_test(near_misses),
 		cmocka_unit_test(files),
+		cmocka_unit_test(low_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,13 @@
 
 #include "controlplane/node/config.h"
 #include "lib/base/bug.h"
+#include "lib/base/fileio.h"
 
 #define KEY_A "ERERERERERERERERERERERERERERERERERERERERERE="
 #define KEY_B "IiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiI="
+
+#define KEY_ONE	 "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_ZERO "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 static char dir[] = "/tmp/causeway-config-XXXXXX";
 static char path[64];
@@ -50,6 +54,7 @@ static void test_mistakes(void **state)
 		{"{\"addresses\": [\"10.9.0.1/24\",\n\"10.9.0.1/16\"]}", "2:1", "twice"},
 		{"{\"private_key_file\": \"none\"}", "1:22", "No such file"},
 		{"{\"private_key_file\": \"junk\"}", "1:22", "holds no key"},
+		{"{\"private_key_file\": \"zeros\"}", "1:22", "holds no key"},
 		{"{\"filter\": \"allow\"}", "1:12", "allow-all"},
 		{"{\"filter\": [{\"src\": [\"*\"]}]}", "1:13", "\"dst\""},
 		{"{\"filter\": [{\"src\": [\"10.0.0.1/8\"], \"dst\": [\"*:*\"]}]}", "1:22",
@@ -66,6 +71,10 @@ static void test_mistakes(void **state)
 		{"{\"filter\": [{\"source\": [\"*\"]}]}", "1:14", "\"src\""},
 		{"{\"peers\": [\n{}]}", "2:1", "public_key"},
 		{"{\"peers\": [{\"public_key\": \"xyz\"}]}", "1:27", "base64"},
+		{"{\"peers\": [{\"public_key\": \"" KEY_ONE "\"}]}", "1:27", "nobody"},
+		{"{\"peers\": [{\"public_key\": \"" KEY_A
+		 "\",\n\"preshared_key_file\": \"zeros\"}]}",
+		 "2:23", "holds no key"},
 		{"{\"peers\": [{\"public_key\": \"" KEY_A "\", \"endpont\": \"\"}]}", "1:75",
 		 "\"endpoint\""},
 		{"{\"peers\": [{\"public_key\": \"" KEY_A "\",\n\"endpoint\": \"a.example:1\"}]}",
@@ -205,6 +214,14 @@ static void test_no_filter_is_none(void **state)
 	config_free(cfg);
 }
 
+static int put_file(const char *name, const char *text)
+{
+	char file[96];
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	return file_write_atomic(file, text, strlen(text), 0600);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,19 +229,14 @@ int main(void)
 		cmocka_unit_test(test_key_is_made_once),  cmocka_unit_test(test_good_file),
 		cmocka_unit_test(test_no_filter_is_none),
 	};
-	char junk[96], cmd[64];
-	FILE *f;
+	char cmd[64];
 	int rc;
 
 	if (sodium_init() < 0 || !mkdtemp(dir))
 		return 1;
 	snprintf(path, sizeof(path), "%s/n.hujson", dir);
-	snprintf(junk, sizeof(junk), "%s/junk", dir);
-	f = fopen(junk, "w");
-	if (!f)
+	if (put_file("junk", "junk\n") || put_file("zeros", KEY_ZERO "\n"))
 		return 1;
-	fputs("junk\n", f);
-	fclose(f);
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	return system(cmd) || rc;
