@@ -5,13 +5,15 @@
     flood.py ADDR PORT PUBLIC-KEY RATE SECONDS SOURCE[,SOURCE…]
 
 Sends RATE messages a second, from the sources in turn, and counts by type what comes back.
-Ends with a JSON object. Bounded by SECONDS; meant for a test's own namespaces."""
+Ends with a JSON object, at SIGTERM earlier. Bounded by SECONDS; meant for a test's own
+namespaces."""
 
 import base64
 import hashlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -39,9 +41,11 @@ def main():
         k.bind((s, 0))
         k.setblocking(False)
         socks.append(k)
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     start = time.monotonic()
     sent, errors, got = 0, 0, {}
-    while time.monotonic() - start < float(seconds):
+    while not ended and time.monotonic() - start < float(seconds):
         due = int((time.monotonic() - start) * float(rate))
         for _ in range(min(due - sent, 200)):
             try:

@@ -201,16 +201,17 @@ def one_flood(foreign, port, flooded):
         pair(us, them)
         them.start()
         us.start()
-        sources = ["203.0.113.%d" % (100 + i) for i in range(16)]
+        # So many that no limit of a single source holds the flood back.
+        sources = ["203.0.113.%d" % (30 + i) for i in range(200)]
         s.inet.ip(*["addr add %s/24 dev br0" % a for a in sources])
         target, n, m = (us, 1, 2) if flooded == "us" else (them, 2, 1)
         cap = Capture(lab, s.inet, "port%d" % m, "udp and host %s and host %s" %
                       (s[1].wan4, s[2].wan4))
         out = lab.path("flood.json")
-        flood = s.inet.start("flood", flood_argv(target, 20000, 12, sources), stdout=out)
+        flood = s.inet.start("flood", flood_argv(target, 20000, 30, sources), stdout=out)
         time.sleep(2)
         took = s[m].host.wait_ping(s[n].host4, 25)
-        flood.wait(30)
+        flood.stop()
         seen = [udp_payload(f) for _, f in cap.stop()]
         seen = [p for p in seen if p and len(p[4]) >= 1]
         sent_by = s[m].wan4
