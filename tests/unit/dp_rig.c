@@ -208,7 +208,7 @@ static void tables_new(struct dataplane *dp)
 	dp->outer = fib_new();
 	dp->sessions = session_table_new(65536);
 	dp->peers = peer_table_new(dp->sessions);
-	dp->flows = flow_table_new(4096);
+	dp->flows = flow_table_new(65536);
 	dp->rules = rule_table_new();
 	dp->neigh = neigh_table_new(64);
 	BUG_ON(!dp->mesh || !dp->local || !dp->outer || !dp->sessions || !dp->peers || !dp->flows ||
