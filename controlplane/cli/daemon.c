@@ -33,7 +33,7 @@ int daemon_request(const struct cli *cli, const char *method, const char *path,
 				"cannot reach causewayd at %s: %s (is it running? another socket: "
 				"--socket)",
 				cli->socket, strerror(-rc));
-	if (answer->status == 200)
+	if (answer->status == 200 || answer->status == 204)
 		return CLI_OK;
 	if (answer->body_len > 0)
 		code = cli_fail(cli, CLI_FAILED, "%s", cleaned(answer->body));
