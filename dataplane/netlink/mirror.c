@@ -33,6 +33,8 @@ struct mirror {
 	struct mnl_socket *events;  /* subscribed, non-blocking */
 	struct mnl_socket *request; /* dumps and requests, one at a time */
 	uint32_t generation;
+	/* The generation that found an interface's address, IPv4 and IPv6. */
+	uint32_t source_generation[NEIGH_PORTS][NEIGH_NETDEVS][2];
 	bool is_dirty; /* read routes again at the next tick */
 	uint64_t kept_alive_ns;
 	char buf[65536];
@@ -174,6 +176,25 @@ static void add_route(struct mirror *m, const struct route *r)
 		steer_kernel(m, r->dst, family, r->len, false);
 }
 
+/*
+ * Of several routes to one prefix the kernel lists the best first; our own
+ * addresses come before all others.
+ */
+static void on_dumped_route(struct mirror *m, const struct route *r)
+{
+	if (r->is_own || !fib_is_named(m->dp->outer, r->dst, (int)r->family, r->len, m->generation))
+		add_route(m, r);
+}
+
+/* A new prefix is taken at once. Beside others the metrics decide: read all again. */
+static void on_new_route(struct mirror *m, const struct route *r)
+{
+	if (fib_get(m->dp->outer, r->dst, (int)r->family, r->len))
+		m->is_dirty = true;
+	else
+		add_route(m, r);
+}
+
 static int unsteer_old(const struct fib_route *fr, void *arg)
 {
 	struct mirror *m = arg;
@@ -231,31 +252,58 @@ static void on_link(struct mirror *m, const struct nlmsghdr *nlh)
 }
 
 /* First global address of each family: what outer packets on the interface come from. */
-static void on_address(struct mirror *m, const struct nlmsghdr *nlh)
+static void on_dumped_address(struct mirror *m, const struct nlmsghdr *nlh)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	struct attrs t = {{NULL}};
+	uint32_t *found_in;
 	uint8_t ip[16];
 	struct device d;
 
 	if (!find_device(m, ifa->ifa_index, &d) || ifa->ifa_scope >= RT_SCOPE_LINK ||
-	    (ifa->ifa_flags & (IFA_F_SECONDARY | IFA_F_TENTATIVE)))
+	    (ifa->ifa_flags & (IFA_F_SECONDARY | IFA_F_TENTATIVE | IFA_F_DEPRECATED)))
 		return;
+	found_in = &m->source_generation[d.port->index][d.index][ifa->ifa_family == AF_INET6];
+	if (*found_in == m->generation)
+		return;
+	*found_in = m->generation;
 	mnl_attr_parse(nlh, sizeof(*ifa), put_attr, &t);
 	copy_addr(ip, t.at[IFA_LOCAL] ? t.at[IFA_LOCAL] : t.at[IFA_ADDRESS]);
 	neigh_source_set(m->dp->neigh, d.port->index, (uint8_t)d.index, ifa->ifa_family,
 			 d.port->netdev[d.index].mac, ip);
 }
 
+/* Without an address an interface still delivers, by its MAC, but sends no outer packets. */
+static void set_sources_without_address(struct mirror *m)
+{
+	for (unsigned i = 0; i < m->dp->port_count; i++) {
+		struct port *p = &m->dp->ports[i];
+
+		for (unsigned k = 0; k < p->netdev_count; k++) {
+			for (unsigned v6 = 0; v6 < 2; v6++) {
+				if (m->source_generation[i][k][v6] != m->generation)
+					neigh_source_set(m->dp->neigh, p->index, (uint8_t)k,
+							 v6 ? AF_INET6 : AF_INET, p->netdev[k].mac,
+							 NULL);
+			}
+		}
+	}
+}
+
 static int on_message(const struct nlmsghdr *nlh, void *arg)
 {
 	struct mirror *m = arg;
+	bool is_dump = nlh->nlmsg_flags & NLM_F_MULTI;
 	struct route r;
 
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWROUTE:
-		if (parse_route(nlh, &r))
-			add_route(m, &r);
+		if (!parse_route(nlh, &r))
+			break;
+		if (is_dump)
+			on_dumped_route(m, &r);
+		else
+			on_new_route(m, &r);
 		break;
 	case RTM_DELROUTE:
 		/* A route of worse metric may take its place: read all again. */
@@ -269,10 +317,12 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 		on_link(m, nlh);
 		break;
 	case RTM_NEWADDR:
-		on_address(m, nlh);
-		break;
 	case RTM_DELADDR:
-		m->is_dirty = true;
+		/* Which one comes first, the dump tells. */
+		if (is_dump)
+			on_dumped_address(m, nlh);
+		else
+			m->is_dirty = true;
 		break;
 	default:
 		break;
@@ -315,6 +365,7 @@ static int read_all(struct mirror *m)
 	    (ret = dump(m, RTM_GETROUTE, AF_INET)) < 0 ||
 	    (ret = dump(m, RTM_GETROUTE, AF_INET6)) < 0)
 		return ret;
+	set_sources_without_address(m);
 	fib_walk(m->dp->local, unsteer_old, m);
 	fib_sweep(m->dp->local, m->generation);
 	fib_sweep(m->dp->outer, m->generation);

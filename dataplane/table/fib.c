@@ -430,6 +430,17 @@ uint32_t fib_get(const struct fib *f, const uint8_t *addr, int family, unsigned 
 	return found ? found->id : 0;
 }
 
+bool fib_is_named(const struct fib *f, const uint8_t *addr, int family, unsigned len,
+		  uint32_t generation)
+{
+	struct fib_prefix key, *found;
+
+	if (key_make(&key, addr, family, len))
+		return false;
+	found = fib_store_find(&f->build->store, &key);
+	return found && found->generation == generation;
+}
+
 size_t fib_del_id(struct fib *f, uint32_t id)
 {
 	struct fib_store *s = &f->build->store;

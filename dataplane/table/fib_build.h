@@ -11,6 +11,7 @@
 #ifndef DATAPLANE_TABLE_FIB_BUILD_H
 #define DATAPLANE_TABLE_FIB_BUILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "dataplane/table/fib.h"
@@ -26,6 +27,9 @@ int fib_set(struct fib *f, const uint8_t *addr, int family, unsigned len, uint32
 int fib_del(struct fib *f, const uint8_t *addr, int family, unsigned len);
 /* The id of exactly this prefix, 0 = not there. */
 uint32_t fib_get(const struct fib *f, const uint8_t *addr, int family, unsigned len);
+/* Exactly this prefix is there and was named by a fib_set of this generation. */
+bool fib_is_named(const struct fib *f, const uint8_t *addr, int family, unsigned len,
+		  uint32_t generation);
 /* Removes all routes with this id. Returns how many; at once when there are none. */
 size_t fib_del_id(struct fib *f, uint32_t id);
 size_t fib_sweep(struct fib *f, uint32_t generation);
