@@ -13,12 +13,13 @@ class Capture:
     """tcpdump on an interface from now until stop()."""
 
     def __init__(self, lab, ns, dev, expr="", snap=256):
-        self.path = lab.path("cap-%s-%d.pcap" % (ns.short, time.monotonic_ns()))
+        stamp = time.monotonic_ns()
+        self.path = lab.path("cap-%s-%d.pcap" % (ns.short, stamp))
         # -Z root: the folder belongs to root. -U: what was seen is in the file at once, and
         # --immediate-mode: seen at once, else the last second goes with the end of tcpdump.
         argv = [tool("tcpdump"), "-i", dev, "-n", "-U", "--immediate-mode", "-s", snap, "-B",
                 16384, "-Z", "root", "-w", self.path]
-        self.proc = ns.start("tcpdump", argv + ([expr] if expr else []))
+        self.proc = ns.start("tcpdump.%d" % stamp, argv + ([expr] if expr else []))
         wait_for(lambda: "listening on" in self.proc.log(), 10, "tcpdump on %s" % dev)
 
     def stop(self):
