@@ -39,9 +39,9 @@ def foreign(name):
 class Peer:
     """The other side, as a node's configuration sees it."""
 
-    def __init__(self, name, public, allowed, endpoint=None, psk=None, keepalive=0):
+    def __init__(self, name, public, allowed, endpoint=None, psk=None, keepalive=0, mtu=None):
         self.name, self.public, self.allowed = name, public, list(allowed)
-        self.endpoint, self.psk, self.keepalive = endpoint, psk, keepalive
+        self.endpoint, self.psk, self.keepalive, self.mtu = endpoint, psk, keepalive, mtu
 
 
 class Node:
@@ -69,11 +69,12 @@ class Node:
             return "[%s]:%d" % (self.site.wan6, self.port)
         return "%s:%d" % (self.site.wan4, self.port)
 
-    def add_peer(self, other, endpoint=True, allowed=None, psk=None, keepalive=0, family=4):
+    def add_peer(self, other, endpoint=True, allowed=None, psk=None, keepalive=0, family=4,
+                 mtu=None):
         """Know another node. endpoint: True = its address, False = learn it, or a text."""
         ep = other.endpoint(family) if endpoint is True else endpoint or None
         self.peers.append(Peer(other.site.name, other.public, allowed or other.site.allowed, ep,
-                               psk, keepalive))
+                               psk, keepalive, mtu))
         return self
 
     def cpu_ns(self):
@@ -177,9 +178,11 @@ class Causeway(Node):
 
     kind = "causeway"
 
-    def __init__(self, lab, site, port_kind="kernel", filter_="allow-all", dp_args=(), **kw):
+    def __init__(self, lab, site, port_kind="kernel", filter_="allow-all", dp_args=(),
+                 lan="eth1", **kw):
         super().__init__(lab, site, **kw)
         self.port_kind = port_kind
+        self.lan = lan
         self.filter = filter_
         self.dp_args = list(dp_args)
         self.dir = os.path.dirname(self.key_file)
@@ -214,6 +217,8 @@ class Causeway(Node):
                 d["preshared_key_file"] = self._file("psk-" + p.name, p.psk + "\n")
             if p.keepalive:
                 d["persistent_keepalive"] = p.keepalive
+            if p.mtu:
+                d["mtu"] = p.mtu
             peers.append(d)
         c = {"private_key_file": self.key_file,
              "addresses": [self.site.mesh4 + "/24", self.site.mesh6 + "/64"],
@@ -224,7 +229,7 @@ class Causeway(Node):
 
     def port_option(self):
         if self.port_kind == "xdp":
-            return "xdp:wan=eth0,lan=eth1,listen=%d,tun=%s" % (self.port, self.tun)
+            return "xdp:wan=eth0,lan=%s,listen=%d,tun=%s" % (self.lan, self.port, self.tun)
         return "kernel:tun=%s,listen=%d" % (self.tun, self.port)
 
     def start_dp(self):
