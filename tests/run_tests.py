@@ -152,6 +152,8 @@ def groups(everything):
     seconds = "60" if everything else "10"
     lab_env = {"CAUSEWAY_BIN": os.path.join(WORK, "release", "bin"),
                "CAUSEWAY_BUILD": os.path.join(WORK, "release")}
+    if everything:
+        lab_env["CAUSEWAY_LAB_ALL"] = "1"
     table = [
         ("format", format_group),
         ("release", meson_group(release, [])),
@@ -162,6 +164,7 @@ def groups(everything):
                              {"CC": "clang", "FUZZ_SECONDS": seconds}, 3600)),
         ("wire", script_group(py("tests/lab/test_wire.py"), 600, lab_env)),
         ("lab", script_group(py("tests/lab/lab.py", "--once", "--cases"), 600, lab_env)),
+        ("start", script_group(py("tests/lab/test_start.py"), 300, lab_env)),
         ("badinput", script_group(py("tests/lab/test_badinput.py"), 600, lab_env)),
         ("failclosed", script_group(py("tests/lab/test_failclosed.py"), 600, lab_env)),
         ("router", script_group(py("tests/lab/test_router.py"), 600, lab_env)),
