@@ -188,7 +188,7 @@ static int read_addresses(const struct reader *r, const struct hujson_value *lis
 }
 
 static int read_mtu(const struct reader *r, const struct hujson_value *v, bool has_v6,
-		    uint16_t *out)
+		    uint16_t *out, struct config_place *place)
 {
 	int64_t n;
 	int rc = hujson_int(v, CONFIG_MTU_MIN, CONFIG_MTU_MAX, &n, r->err);
@@ -199,6 +199,7 @@ static int read_mtu(const struct reader *r, const struct hujson_value *v, bool h
 		return hujson_error_at(r->err, v, "IPv6 needs an MTU of at least %d",
 				       CONFIG_MTU_MIN_V6);
 	*out = (uint16_t)n;
+	*place = (struct config_place){v->place.line, v->place.column};
 	return 0;
 }
 
@@ -325,9 +326,10 @@ static int read_peer(const struct reader *r, const struct hujson_value *peer, st
 			p->keepalive_s = (uint16_t)n;
 	}
 	p->mtu = r->cfg->mtu;
+	p->mtu_place = r->cfg->mtu_place;
 	v = hujson_get(peer, "mtu");
 	if (!rc && v)
-		rc = read_mtu(r, v, has_v6, &p->mtu);
+		rc = read_mtu(r, v, has_v6, &p->mtu, &p->mtu_place);
 	else if (!rc && has_v6 && p->mtu < CONFIG_MTU_MIN_V6)
 		rc = hujson_error_at(r->err, peer,
 				     "the peer has IPv6 prefixes, which need an MTU of at least %d",
@@ -454,7 +456,7 @@ static int read_root(const struct reader *r, const struct hujson_value *root)
 	for (uint32_t i = 0; i < cfg->address_count; i++)
 		has_v6 |= cfg->addresses[i].addr.family == AF_INET6;
 	if (!rc && (v = hujson_get(root, "mtu")))
-		rc = read_mtu(r, v, has_v6, &cfg->mtu);
+		rc = read_mtu(r, v, has_v6, &cfg->mtu, &cfg->mtu_place);
 	if (!rc && (v = hujson_get(root, "filter")))
 		rc = config_filter_parse(v, &cfg->filter, r->err);
 	if (!rc && (v = hujson_get(root, "peers")))
@@ -533,6 +535,22 @@ int config_load(const char *path, const char *state_dir, struct node_config **ou
 	rc = config_parse(text, len, path, state_dir, out, err);
 	free(text);
 	return rc;
+}
+
+int config_check_mtu(const struct node_config *cfg, uint32_t mtu_max, char err[CONFIG_ERROR_MAX])
+{
+	for (uint32_t i = 0; mtu_max && i < cfg->peer_count; i++) {
+		const struct config_peer *p = &cfg->peers[i];
+
+		if (p->mtu <= mtu_max)
+			continue;
+		snprintf(err, CONFIG_ERROR_MAX,
+			 "%.250s:%u:%u: peer %s wants an MTU of %u, but the port carries %u",
+			 cfg->source, p->mtu_place.line, p->mtu_place.column, p->name, p->mtu,
+			 mtu_max);
+		return -EMSGSIZE;
+	}
+	return 0;
 }
 
 void config_log_refused(const char *err)

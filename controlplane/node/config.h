@@ -36,6 +36,11 @@
 #define CONFIG_MTU_MIN_V6  1280 /* RFC 8200 section 5 */
 #define CONFIG_MTU_MAX	   9000
 
+/* Where a value stands in the file; line 0: nowhere, it is the default. */
+struct config_place {
+	uint32_t line, column;
+};
+
 struct config_address {
 	struct ip_addr addr;
 	uint8_t prefix_len;
@@ -50,6 +55,7 @@ struct config_peer {
 	uint32_t allowed_count;
 	uint16_t keepalive_s; /* 0: none */
 	uint16_t mtu;	      /* resolved: the node's if the peer names none */
+	struct config_place mtu_place;
 };
 
 struct config_filter {
@@ -67,6 +73,7 @@ struct node_config {
 	struct config_address *addresses;
 	uint32_t address_count;
 	uint16_t mtu;
+	struct config_place mtu_place;
 	struct config_filter filter;
 	struct config_peer *peers;
 	uint32_t peer_count;
@@ -86,6 +93,11 @@ int config_load(const char *path, const char *state_dir, struct node_config **ou
  */
 int config_parse(const char *text, size_t len, const char *path, const char *state_dir,
 		 struct node_config **out, char err[CONFIG_ERROR_MAX]);
+/*
+ * What only the ports know: refuses a peer whose MTU is above theirs (0: not known
+ * yet). 0, or -EMSGSIZE with place and reason in err.
+ */
+int config_check_mtu(const struct node_config *cfg, uint32_t mtu_max, char err[CONFIG_ERROR_MAX]);
 /* One line of the log. */
 void config_log_refused(const char *err);
 /* Wipes and frees. NULL is fine. */

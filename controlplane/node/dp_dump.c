@@ -86,6 +86,17 @@ int dp_dump_take_ids(struct dp_dump *d, struct node *n)
 	return rc;
 }
 
+void dp_dump_drop_strangers(const struct dp_dump *d, struct node *n)
+{
+	for (uint32_t i = 0; i < d->peer_count; i++) {
+		const struct dpapi_peer_state *st = &d->peers[i];
+		const struct node_peer *p = node_peer_by_id(n, st->id);
+
+		if (!p || memcmp(p->cfg->public_key.bytes, st->public_key, KEY_BYTES) != 0)
+			dp_sync_peer_del(n, st->id);
+	}
+}
+
 void dp_dump_take_state(const struct dp_dump *d, struct node *n)
 {
 	uint64_t now = clock_now_ns();

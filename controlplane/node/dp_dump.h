@@ -25,6 +25,11 @@ void dp_dump_fini(struct dp_dump *d);
  * that it does not use. Before any session is known here.
  */
 int dp_dump_take_ids(struct dp_dump *d, struct node *n);
+/*
+ * Removes what has a number or a key of ours, but not both: peers that changed while
+ * the connection was lost. The dataplane would refuse the peer that is meant.
+ */
+void dp_dump_drop_strangers(const struct dp_dump *d, struct node *n);
 /* Counters, times, and (where a session lives) the path of each peer. */
 void dp_dump_take_state(const struct dp_dump *d, struct node *n);
 /* First dataplane of this process: its sessions go to the engines. */

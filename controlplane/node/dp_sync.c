@@ -37,6 +37,17 @@ const struct dpapi_port *dp_sync_ports(const struct node *n, uint32_t *count)
 	return n->sync->ports;
 }
 
+uint32_t dp_sync_mtu_max(const struct node *n)
+{
+	const struct dp_sync *s = n->sync;
+	uint32_t mtu_max = 0;
+
+	for (uint32_t i = 0; i < s->port_count; i++)
+		if (!mtu_max || s->ports[i].mtu_max < mtu_max)
+			mtu_max = s->ports[i].mtu_max;
+	return mtu_max;
+}
+
 void dp_sync_send(struct node *n, void *msg, size_t len)
 {
 	struct dpapi_hdr *hdr = msg;
@@ -304,6 +315,7 @@ static void on_dump_end(struct dp_sync *s)
 	s->ready = true;
 	s->instance = s->new_instance;
 	node_link(n);
+	dp_dump_drop_strangers(&s->dump, n);
 	send_all(n);
 	/* Zeros too, at once: what cannot be seen at zero cannot be watched. */
 	dp_sync_counters(n);

@@ -49,5 +49,7 @@ void dp_sync_counters(struct node *n);
 
 /* The dataplane's ports, as told in its hello. */
 const struct dpapi_port *dp_sync_ports(const struct node *n, uint32_t *count);
+/* The largest inner packet that all of them carry; 0 = not known. */
+uint32_t dp_sync_mtu_max(const struct node *n);
 
 #endif

@@ -294,11 +294,14 @@ int node_reload(struct node *n, char err[CONFIG_ERROR_MAX])
 	int rc = config_load(n->opt.config_path, n->opt.state_dir, &cfg, err);
 
 	if (!rc) {
-		rc = node_apply(n, cfg);
-		if (rc) {
-			snprintf(err, CONFIG_ERROR_MAX, "%s", strerror(-rc));
-			config_free(cfg);
+		rc = config_check_mtu(cfg, dp_sync_mtu_max(n), err);
+		if (!rc) {
+			rc = node_apply(n, cfg);
+			if (rc)
+				snprintf(err, CONFIG_ERROR_MAX, "%s", strerror(-rc));
 		}
+		if (rc)
+			config_free(cfg);
 	}
 	if (rc)
 		config_log_refused(err);
@@ -311,11 +314,22 @@ static const char *stopped_path(const struct node *n, char path[PATH_MAX])
 	return path;
 }
 
+/* The port whose TUN the routes lead to; NULL: there is none now. */
+static const struct dpapi_port *port_with_tun(const struct node *n)
+{
+	uint32_t count;
+	const struct dpapi_port *ports = dp_sync_ports(n, &count);
+
+	for (uint32_t i = 0; i < count && dp_sync_is_ready(n); i++)
+		if (ports[i].tun_ifindex)
+			return &ports[i];
+	return NULL;
+}
+
 int node_stop(struct node *n)
 {
-	const struct dpapi_port *ports;
+	const struct dpapi_port *port = port_with_tun(n);
 	char path[PATH_MAX];
-	uint32_t count;
 	int rc;
 
 	if (n->stopped)
@@ -331,9 +345,8 @@ int node_stop(struct node *n)
 			remove_peer(n, n->by_id[id]);
 	rebuild_keys(n);
 	dp_sync_end(n);
-	ports = dp_sync_ports(n, &count);
 	if (n->link)
-		link_down(n->link, dp_sync_is_ready(n) && count ? ports[0].tun_ifindex : 0);
+		link_down(n->link, port ? port->tun_ifindex : 0);
 	log_info("node.stopped", "peers=%u", n->config->peer_count);
 	return 0;
 }
@@ -365,19 +378,13 @@ int node_start(struct node *n)
 
 void node_link(struct node *n)
 {
-	const struct dpapi_port *ports;
-	const struct dpapi_port *with_tun = NULL;
-	uint32_t count;
+	const struct dpapi_port *port;
 
 	if (!n->link || n->stopped)
 		return;
-	ports = dp_sync_ports(n, &count);
-	for (uint32_t i = 0; i < count && dp_sync_is_ready(n) && !with_tun; i++)
-		if (ports[i].tun_ifindex)
-			with_tun = &ports[i];
-	if (with_tun)
-		link_apply(n->link, n->config, with_tun->tun, with_tun->tun_ifindex,
-			   with_tun->mtu_max);
+	port = port_with_tun(n);
+	if (port)
+		link_apply(n->link, n->config, port->tun, port->tun_ifindex, port->mtu_max);
 	else
 		link_apply(n->link, n->config, "", 0, 0);
 }

@@ -66,12 +66,8 @@ __attribute__((format(printf, 2, 3))) static void complain(struct json_out *j, c
 /* The dataplane refuses a peer whose MTU its ports cannot carry. */
 static void complain_of_mtu(struct json_out *j, const struct node *n)
 {
-	uint32_t count, mtu_max = 0;
-	const struct dpapi_port *ports = dp_sync_ports(n, &count);
+	uint32_t mtu_max = dp_sync_mtu_max(n);
 
-	for (uint32_t i = 0; i < count; i++)
-		if (!mtu_max || ports[i].mtu_max < mtu_max)
-			mtu_max = ports[i].mtu_max;
 	for (uint32_t i = 0; mtu_max && i < n->config->peer_count; i++)
 		if (n->config->peers[i].mtu > mtu_max)
 			complain(j, "Peer %s wants an MTU of %u, but the port carries %u.",
@@ -96,6 +92,8 @@ static void put_health(struct json_out *j, const struct node *n)
 			 "No packet filter is configured, so nothing passes: %s needs "
 			 "\"filter\": \"allow-all\" or rules.",
 			 file);
+	if (n->config->filter.mode == DPAPI_FILTER_RULES && !n->config->filter.rule_count)
+		complain(j, "The packet filter of %s has no rules, so nothing passes.", file);
 	if (n->link && link_problem(n->link))
 		complain(j, "%s", link_problem(n->link));
 	complain_of_mtu(j, n);

@@ -27,11 +27,14 @@ struct fake_dp {
 	int listen_fd, conn, channel, udp;
 	uint16_t udp_port;
 	uint64_t instance;
+	uint16_t mtu_max;
 	bool hold_acks; /* SESSION_SET is not answered */
 	struct dpapi_hdr held[FAKE_DP_SESSIONS_MAX];
 	unsigned held_count;
 	/* what it was told */
-	struct dpapi_peer_set peer; /* the last one */
+	struct dpapi_peer_set peer;	/* the last one */
+	struct dpapi_peer_del peer_del; /* the last one */
+	unsigned peer_dels;
 	struct dpapi_endpoint_set endpoint;
 	struct dpapi_session_set sessions[FAKE_DP_SESSIONS_MAX];
 	unsigned session_count;
@@ -45,7 +48,8 @@ static inline void fake_dp_open(struct fake_dp *d, const char *path)
 	socklen_t len = sizeof(sin);
 	int one = 1;
 
-	*d = (struct fake_dp){.path = path, .conn = -1, .channel = -1, .instance = 1};
+	*d = (struct fake_dp){
+		.path = path, .conn = -1, .channel = -1, .instance = 1, .mtu_max = 9000};
 	d->listen_fd = sock_unix_listen(path, SOCK_SEQPACKET, 0600);
 	d->udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	bind(d->udp, (struct sockaddr *)&sin, sizeof(sin));
@@ -133,7 +137,7 @@ static inline void fake_dp_hello(struct fake_dp *d)
 	struct dpapi_port port = {.hdr = {.type = DPAPI_PORT},
 				  .kind = DPAPI_PORT_KERNEL,
 				  .listen_port = d->udp_port,
-				  .mtu_max = 9000,
+				  .mtu_max = d->mtu_max,
 				  .udp_fd_v4 = 1};
 	struct dpapi_dump_end end = {.hdr = {.type = DPAPI_DUMP_END}};
 	int pair[2], fds[2];
@@ -182,6 +186,10 @@ static inline void fake_dp_on(struct fake_dp *d, const uint8_t *buf, size_t len)
 		return;
 	case DPAPI_PEER_SET:
 		memcpy(&d->peer, buf, sizeof(d->peer));
+		break;
+	case DPAPI_PEER_DEL:
+		memcpy(&d->peer_del, buf, sizeof(d->peer_del));
+		d->peer_dels++;
 		break;
 	case DPAPI_ENDPOINT_SET:
 		memcpy(&d->endpoint, buf, sizeof(d->endpoint));

@@ -15,6 +15,7 @@
 #include "controlplane/node/peer.h"
 #include "controlplane/noise/wg_cookie.h"
 #include "controlplane/noise/wg_handshake.h"
+#include "lib/base/fileio.h"
 #include "lib/base/key.h"
 #include "tests/unit/fake_dp.h"
 
@@ -345,6 +346,59 @@ static void test_reload_and_stop(void **state)
 	RUN_UNTIL(a.dp.barriers == barriers + 2);
 }
 
+static void write_config(struct side *s, const struct side *other, const char *mtu)
+{
+	char text[512], key[KEY_BASE64_MAX];
+
+	snprintf(text, sizeof(text),
+		 "{\"private_key_file\": \"k\", \"peers\": [{\"public_key\": \"%s\",\n %s}]}",
+		 key_print_base64(&other->public_key, key), mtu);
+	assert_int_equal(file_write_atomic(s->config, text, strlen(text), 0600), 0);
+}
+
+/* Refused whole, with place and reason, whether the file or the port says no. */
+static void test_bad_reload_changes_nothing(void **state)
+{
+	char err[CONFIG_ERROR_MAX];
+	unsigned barriers;
+
+	(void)state;
+	handshake_a_to_b();
+	barriers = a.dp.barriers;
+	a.node.opt.config_path = a.config;
+	write_config(&a, &b, "\"mtu\": 9000.5");
+	assert_int_not_equal(node_reload(&a.node, err), 0);
+	assert_non_null(strstr(err, "node.hujson:2:9: "));
+	/* The fake carries as much as a configuration may say. */
+	write_config(&a, &b, "\"mtu\": 9000");
+	assert_int_equal(node_reload(&a.node, err), 0);
+	RUN_UNTIL(a.dp.barriers == barriers + 1 && a.dp.peer.mtu == 9000);
+	a.dp.mtu_max = 2000;
+	fake_dp_hang_up(&a.dp);
+	RUN_UNTIL(a.dp.hellos == 2 && a.dp.barriers == barriers + 2);
+	write_config(&a, &b, "\"mtu\": 2001");
+	assert_int_not_equal(node_reload(&a.node, err), 0);
+	assert_non_null(strstr(err, "node.hujson:2:9: "));
+	assert_non_null(strstr(err, "2000"));
+	run_ms(50);
+	assert_int_equal(a.dp.barriers, barriers + 2);
+	assert_int_equal(a.node.config->peers[0].mtu, 9000);
+	assert_true(wg_peer_is_usable(&peer_of(&a)->engine, clock_now_ns()));
+}
+
+/* While the connection is lost a peer goes and another gets its number. */
+static void test_stranger_with_our_id_is_removed(void **state)
+{
+	(void)state;
+	handshake_a_to_b();
+	a.dp.peer.public_key[0] ^= 1;
+	fake_dp_hang_up(&a.dp);
+	RUN_UNTIL(a.dp.hellos == 2 && a.dp.peer_dels == 1);
+	assert_int_equal(a.dp.peer_del.id, 1);
+	/* Its sessions went with it; the peer that is meant is set behind that. */
+	RUN_UNTIL(memcmp(a.dp.peer.public_key, b.public_key.bytes, 32) == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +412,8 @@ int main(void)
 		T(test_bad_input_is_counted),
 		T(test_flood_gets_cookies),
 		T(test_reload_and_stop),
+		T(test_bad_reload_changes_nothing),
+		T(test_stranger_with_our_id_is_removed),
 #undef T
 	};
 
