@@ -223,6 +223,16 @@ static int read_name(const struct reader *r, const struct hujson_value *v, struc
 	return 0;
 }
 
+/* In base64, or as `causeway status` shows it: "nodekey:" and hex. */
+static int parse_public_key(const char *text, struct key *out)
+{
+	static const char prefix[] = "nodekey:";
+	size_t n = strlen(prefix);
+
+	return strncmp(text, prefix, n) == 0 ? key_parse_hex(text + n, out)
+					     : key_parse_base64(text, out);
+}
+
 static int read_public_key(const struct reader *r, const struct hujson_value *peer,
 			   struct config_peer *p)
 {
@@ -235,7 +245,7 @@ static int read_public_key(const struct reader *r, const struct hujson_value *pe
 	rc = hujson_string(v, &text, r->err);
 	if (rc)
 		return rc;
-	if (key_parse_base64(text, &p->public_key))
+	if (parse_public_key(text, &p->public_key))
 		return hujson_error_at(r->err, v, "\"public_key\" is no key of 32 bytes in base64");
 	if (key_is_low_order(&p->public_key))
 		return hujson_error_at(r->err, v, "nobody can have this public key");

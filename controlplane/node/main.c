@@ -233,11 +233,11 @@ int main(int argc, char **argv)
 		log_error("crypto.init", "error=\"libsodium or OpenSSL lacks what is needed\"");
 		return EXIT_FAILURE;
 	}
-	if (o.check)
-		return check(&o);
 	rc = harden_no_dumps();
 	if (rc)
 		log_warn("harden", "error=\"%s\"", strerror(-rc));
+	if (o.check)
+		return check(&o);
 	signal(SIGPIPE, SIG_IGN);
 	uv_loop_init(&d.loop);
 	rc = start(&d, &o);

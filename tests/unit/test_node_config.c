@@ -200,6 +200,24 @@ static void test_good_file(void **state)
 	config_free(cfg);
 }
 
+static void test_key_as_status_shows_it(void **state)
+{
+	char err[CONFIG_ERROR_MAX];
+	struct node_config *cfg;
+	struct key a;
+
+	(void)state;
+	assert_int_equal(key_parse_base64(KEY_A, &a), 0);
+	if (parse("{\"peers\": [{\"public_key\": \"nodekey:1111111111111111111111111111111111111111"
+		  "111111111111111111111111\"}]}",
+		  &cfg, err))
+		fail_msg("%s", err);
+	assert_true(key_equal(&cfg->peers[0].public_key, &a));
+	config_free(cfg);
+	assert_int_not_equal(parse("{\"peers\": [{\"public_key\": \"nodekey:11\"}]}", &cfg, err),
+			     0);
+}
+
 static void test_no_filter_is_none(void **state)
 {
 	char err[CONFIG_ERROR_MAX];
@@ -225,9 +243,12 @@ static int put_file(const char *name, const char *text)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mistakes),	  cmocka_unit_test(test_own_key_is_no_peer),
-		cmocka_unit_test(test_key_is_made_once),  cmocka_unit_test(test_good_file),
+		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_own_key_is_no_peer),
+		cmocka_unit_test(test_key_is_made_once),
+		cmocka_unit_test(test_good_file),
 		cmocka_unit_test(test_no_filter_is_none),
+		cmocka_unit_test(test_key_as_status_shows_it),
 	};
 	char cmd[64];
 	int rc;
