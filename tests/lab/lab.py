@@ -34,6 +34,14 @@ def path_of(node, other):
     return "direct %s" % node.show()[other.public]["endpoint"]
 
 
+def case_name(row):
+    return "%s-%s-%s-%s" % (row["from"], row["to"], row["family"], row["port"])
+
+
+def health_name(port):
+    return "no-fault-drops-" + port
+
+
 def measure(lab, sites, nodes, port, seconds, rows, problems):
     for family in (4, 6):
         ends = [(sites[n].host, sites[n].host_addr(family)) for n in (1, 2)]
@@ -49,16 +57,18 @@ def measure(lab, sites, nodes, port, seconds, rows, problems):
                    "loss_pct": round(100.0 * gone[i] / sent, 3) if sent else 100.0,
                    "rtt_us": round(rtt) if rtt else None}
             rows.append(row)
+            case = case_name(row)
             if got != 20:
-                problems.append("%s -> %s: %d of 20 pings answered" % (row["from"], b[1], got))
+                problems.append((case, "%s -> %s: %d of 20 pings answered" %
+                                 (row["from"], b[1], got)))
             if row["loss_pct"] > LOSS_LIMIT_PCT or not sent:
-                problems.append("%s -> %s: %d of %d UDP packets lost" %
-                                (row["from"], b[1], gone[i], sent))
+                problems.append((case, "%s -> %s: %d of %d UDP packets lost" %
+                                 (row["from"], b[1], gone[i], sent)))
             if row["tcp_gbit"] <= 0:
-                problems.append("%s -> %s: no TCP" % (row["from"], b[1]))
+                problems.append((case, "%s -> %s: no TCP" % (row["from"], b[1])))
 
 
-def one_port(port, kind, a, rows, problems):
+def one_port(port, kind, a, rows, problems, done):
     lab = Lab(keep=a.keep, name="lab " + port)
     with lab:
         sites = Sites(lab, xdp=(1, 2) if port == "xdp" else ())
@@ -75,9 +85,12 @@ def one_port(port, kind, a, rows, problems):
         measure(lab, sites, nodes, port, a.time, rows, problems)
         for n in nodes:
             if not n.alive():
-                problems.append("%s: a program ended\n%s" % (n.site.name, n.logs()))
+                problems.append((health_name(port), "%s: a program ended\n%s" %
+                                 (n.site.name, n.logs())))
             elif kind is Causeway:
-                problems.extend("%s ports: fault counter %s" % (port, f) for f in n.faults())
+                problems.extend((health_name(port), "%s ports: fault counter %s" % (port, f))
+                                for f in n.faults())
+        done.append(port)
         if a.keep:
             print("kept: namespaces %s-*; enter one with: ip netns exec %s-host1 bash" %
                   (lab.prefix, lab.prefix))
@@ -91,11 +104,28 @@ def table(rows):
         print("  ".join(x.ljust(w) for x, w in zip(r, width)).rstrip())
 
 
+def print_cases(ports, rows, problems, done, missing):
+    """A line a path and one a port, as tests/run_tests.py reads them. What was not reached
+    failed, or was skipped if a tool is missing."""
+    reached = {case_name(r) for r in rows} | {health_name(p) for p in done}
+    why = "; ".join(t.replace("\n", " ") for c, t in problems if not c) or "not reached"
+    for port in ports:
+        for name in [case_name({"from": "host%d" % i, "to": "host%d" % (3 - i), "family": f,
+                                "port": port}) for f in ("ipv4", "ipv6") for i in (1, 2)] + \
+                [health_name(port)]:
+            own = "; ".join(t.replace("\n", " ") for c, t in problems if c == name)
+            if own or name not in reached:
+                print("%s %s %s" % ("skip" if missing and not own else "FAIL", name, own or why))
+            else:
+                print("ok %s" % name)
+
+
 def main():
     ap = argparse.ArgumentParser(prog="lab", description=__doc__.split("\n\n")[0])
     ap.add_argument("--once", action="store_true", help="one pass, then end (the default)")
     ap.add_argument("--keep", action="store_true", help="leave it running")
     ap.add_argument("--down", action="store_true", help="remove what --keep left, and end")
+    ap.add_argument("--cases", action="store_true", help="print a line a case as tests do")
     ap.add_argument("--json", metavar="FILE", help="write the rows as JSON, - for stdout")
     ap.add_argument("--port", choices=("kernel", "xdp", "both"), default="both")
     ap.add_argument("--time", type=float, default=1.5, help="seconds of each load")
@@ -106,7 +136,8 @@ def main():
     if a.down:
         print("lab: %d removed" % Lab.down())
         return 0
-    rows, problems, missing = [], [], None
+    # problems: (case or None, what is wrong); done: the ports that were gone through.
+    rows, problems, done, missing = [], [], [], None
     kind = NODES[a.node]
     ports = ("kernel", "xdp") if a.port == "both" else (a.port,)
     try:
@@ -114,19 +145,21 @@ def main():
             Causeway.require()
         netns.helper("traffic")
         for port in ports:
-            one_port(port, kind, a, rows, problems)
+            one_port(port, kind, a, rows, problems, done)
     except Skip as e:
         missing = str(e)
-        problems.append("missing: " + missing)
+        problems.append((None, "missing: " + missing))
     except (LabError, OSError, ValueError, KeyError) as e:
-        problems.append("%s: %s" % (type(e).__name__, e))
+        problems.append((None, "%s: %s" % (type(e).__name__, e)))
     table(rows)
-    for p in problems:
+    if a.cases:
+        print_cases(ports, rows, problems, done, missing)
+    for _, p in problems:
         print("lab: " + p, file=sys.stderr)
     ok = not problems and len(rows) == 4 * len(ports)
     print("lab: %s" % ("all is well" if ok else "not well"))
     if a.json:
-        doc = json.dumps({"ok": ok, "rows": rows, "problems": problems}, indent=2)
+        doc = json.dumps({"ok": ok, "rows": rows, "problems": [p for _, p in problems]}, indent=2)
         if a.json == "-":
             print(doc)
         else:
