@@ -153,6 +153,17 @@ static void send_keepalive(struct worker *w, uint32_t peer_id)
 	pipeline_seal(w, &w->flush);
 }
 
+static void drop_staged(struct worker *w, uint32_t peer_id)
+{
+	uint32_t peers[STAGING_PEERS_MAX] = {peer_id};
+	unsigned n = 1;
+
+	if (peer_id == PEER_NONE)
+		n = staging_peers(w->staging, peers, STAGING_PEERS_MAX);
+	for (unsigned i = 0; i < n; i++)
+		w->stats.drop[DROP_SEAL_STAGED_TIMEOUT] += staging_drop(w->staging, peers[i]);
+}
+
 /* False: stop. */
 static bool run_commands(struct worker *w)
 {
@@ -170,8 +181,7 @@ static bool run_commands(struct worker *w)
 			flush_all(w);
 			break;
 		case WORKER_CMD_DROP_STAGED:
-			w->stats.drop[DROP_SEAL_STAGED_TIMEOUT] +=
-				staging_drop(w->staging, c.peer_id);
+			drop_staged(w, c.peer_id);
 			break;
 		case WORKER_CMD_STOP:
 			return false;

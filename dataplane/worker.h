@@ -95,7 +95,7 @@ struct worker {
 enum worker_command_type {
 	WORKER_CMD_KEEPALIVE = 1, /* seal an empty packet for peer_id */
 	WORKER_CMD_FLUSH,	  /* look through the staging for peers with a session */
-	WORKER_CMD_DROP_STAGED,	  /* drop what waits for peer_id */
+	WORKER_CMD_DROP_STAGED,	  /* drop what waits for peer_id, PEER_NONE: all that waits */
 	WORKER_CMD_STOP,
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -15,9 +16,13 @@
 #include "dataplane/table/peer_build.h"
 #include "dataplane/table/rule_build.h"
 #include "dataplane/table/session_build.h"
+#include "lib/base/log.h"
 #include "lib/dpapi/dpapi_msg.h"
 
 #define MTU_MIN 576
+/* A worker takes its commands every few batches: a full ring is empty again at once. */
+#define COMMAND_TRIES	 1000
+#define COMMAND_PAUSE_US 100
 
 union message {
 	struct dpapi_hdr hdr;
@@ -81,6 +86,9 @@ static void resteer_peer(struct dataplane *dp, uint32_t peer_id, uint16_t mtu, b
 {
 	struct resteer rs = {dp, peer_id, mtu, remove};
 
+	/* A sweep takes the routes first: do not look through all for each peer. */
+	if (fib_count_id(dp->mesh, peer_id) == 0)
+		return;
 	for (unsigned i = 0; i < dp->port_count; i++) {
 		if (dp->ports[i].ops->steer_prefix) {
 			fib_walk(dp->mesh, resteer_route, &rs);
@@ -120,12 +128,35 @@ static void forget_peer(struct dataplane *dp, uint32_t id)
 	fib_del_id(dp->mesh, id);
 }
 
+static void tell_workers(struct dataplane *dp, enum worker_command_type type, uint32_t peer_id)
+{
+	struct worker_command c = {.type = type, .peer_id = peer_id};
+
+	for (unsigned i = 0; i < dp->worker_count; i++) {
+		unsigned tries = 0;
+
+		while (worker_command(dp->workers[i], &c) == -ENOBUFS && ++tries < COMMAND_TRIES)
+			usleep(COMMAND_PAUSE_US);
+		if (tries == COMMAND_TRIES)
+			log_error("worker.command", "worker=%u command=%u error=\"it takes none\"",
+				  i, (unsigned)type);
+	}
+}
+
+/*
+ * What waits for a peer that is gone must not wait for the next one with its id.
+ * After peer_del: from then on nothing is staged for it.
+ */
 static int on_peer_del(struct dataplane *dp, const struct dpapi_peer_del *m, char *text)
 {
+	int ret;
+
 	if (!peer_get(dp->peers, m->id))
 		return refuse(text, -ENOENT, "no such peer");
 	forget_peer(dp, m->id);
-	return peer_del(dp->peers, m->id);
+	ret = peer_del(dp->peers, m->id);
+	tell_workers(dp, WORKER_CMD_DROP_STAGED, m->id);
+	return ret;
 }
 
 static int on_route_set(struct dataplane *dp, const struct dpapi_route *m, char *text)
@@ -159,14 +190,6 @@ static int on_route_del(struct dataplane *dp, const struct dpapi_route *m, char 
 		return refuse(text, ret, strerror(-ret));
 	steer(dp, m, 0, true);
 	return 0;
-}
-
-static void tell_workers(struct dataplane *dp, enum worker_command_type type, uint32_t peer_id)
-{
-	struct worker_command c = {.type = type, .peer_id = peer_id};
-
-	for (unsigned i = 0; i < dp->worker_count; i++)
-		worker_command(dp->workers[i], &c);
 }
 
 static int on_session_set(struct dataplane *dp, const struct dpapi_session_set *m, char *text)
@@ -221,15 +244,35 @@ static int on_local(struct dataplane *dp, const struct dpapi_local *m, char *tex
 	return ret < 0 ? refuse(text, ret, "local prefix") : 0;
 }
 
-static void sweep_one(struct peer *p, void *arg)
-{
-	forget_peer(arg, p->id);
-}
+#define SWEPT_MAX 64
 
 struct sweep {
 	struct dataplane *dp;
 	uint32_t generation;
+	uint32_t swept[SWEPT_MAX]; /* the first of them */
+	size_t swept_count;
 };
+
+static void sweep_one(struct peer *p, void *arg)
+{
+	struct sweep *sw = arg;
+
+	forget_peer(sw->dp, p->id);
+	if (sw->swept_count < SWEPT_MAX)
+		sw->swept[sw->swept_count] = p->id;
+	sw->swept_count++;
+}
+
+/* See on_peer_del. For very many one command stands for all. */
+static void drop_staged_of_swept(const struct sweep *sw)
+{
+	if (sw->swept_count > SWEPT_MAX) {
+		tell_workers(sw->dp, WORKER_CMD_DROP_STAGED, PEER_NONE);
+		return;
+	}
+	for (size_t i = 0; i < sw->swept_count; i++)
+		tell_workers(sw->dp, WORKER_CMD_DROP_STAGED, sw->swept[i]);
+}
 
 /* Steering forgets the prefixes that are about to be swept from the table. */
 static int unsteer_old(const struct fib_route *fr, void *arg)
@@ -248,11 +291,12 @@ static int on_barrier(struct dataplane *dp, const struct dpapi_barrier *m)
 {
 	dp->controller_generation = m->hdr.generation;
 	if (m->flags & DPAPI_BARRIER_SWEEP) {
-		struct sweep sw = {dp, m->hdr.generation};
+		struct sweep sw = {.dp = dp, .generation = m->hdr.generation};
 
 		fib_walk(dp->mesh, unsteer_old, &sw);
 		fib_sweep(dp->mesh, m->hdr.generation);
-		peer_sweep(dp->peers, m->hdr.generation, sweep_one, dp);
+		peer_sweep(dp->peers, m->hdr.generation, sweep_one, &sw);
+		drop_staged_of_swept(&sw);
 		rule_local_sweep(dp->rules, m->hdr.generation);
 	}
 	return 0;
