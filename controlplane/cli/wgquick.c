@@ -387,6 +387,12 @@ static int check_whole(struct reader *r)
 		r->line = r->wg->peers[i].line;
 		return refuse(r, "this [Peer] has no PublicKey");
 	}
+	for (size_t i = 0; i < r->wg->peer_count; i++) {
+		struct wgquick_peer *p = &r->wg->peers[i];
+
+		/* wg takes a key of zeros for none. */
+		p->has_preshared_key &= !key_is_zero(&p->preshared_key);
+	}
 	finish_names(r->wg);
 	return 0;
 }

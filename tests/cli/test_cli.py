@@ -263,6 +263,11 @@ class Import(Folder):
             with open(path, encoding="ascii") as f:
                 self.assertEqual(f.read(), f"{letter}A{KEY}\n")
 
+    def test_preshared_key_of_zeros_is_none(self):
+        r = self.import_text(INTERFACE + PEER + "PresharedKey = " + "A" * 43 + "=\n")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertNotIn("preshared", r.stdout)
+
     def test_filter_is_asked_for(self):
         closed = self.import_text(INTERFACE)
         self.assertIn("--allow-all", closed.stderr)
