@@ -229,9 +229,14 @@ static void on_hello(struct client *c, const void *data, size_t len)
 	struct dpapi_hello h;
 	struct dpapi_hello_reply r;
 	char text[DPAPI_ERROR_TEXT];
+	int ret = dpapi_msg_decode(data, len, &h, sizeof(h), NULL, text, sizeof(text));
 
-	if (dpapi_msg_decode(data, len, &h, sizeof(h), NULL, text, sizeof(text)) < 0 ||
-	    h.role > DPAPI_ROLE_CONTROLLER) {
+	if (ret == 0 && h.role > DPAPI_ROLE_CONTROLLER) {
+		ret = -EINVAL;
+		snprintf(text, sizeof(text), "HELLO: role %u is not known", h.role);
+	}
+	if (ret < 0) {
+		ack(c, data, ret, text);
 		c->is_doomed = true;
 		return;
 	}
@@ -270,15 +275,20 @@ static void on_show(struct client *c, const void *data, size_t len)
 	char text[DPAPI_ERROR_TEXT];
 	int error;
 
-	if (dpapi_msg_decode(data, len, &sh, sizeof(sh), NULL, text, sizeof(text)) < 0)
-		return;
-	sh.what[sizeof(sh.what) - 1] = 0;
 	json_out_init(&js);
-	error = show_table(c->server->dp, sh.what, sh.limit, &js);
-	if (error == 0 && js.error)
-		error = js.error;
+	error = dpapi_msg_decode(data, len, &sh, sizeof(sh), NULL, text, sizeof(text));
+	if (error < 0) {
+		memcpy(&sh.hdr, data, sizeof(sh.hdr));
+	} else {
+		sh.what[sizeof(sh.what) - 1] = 0;
+		error = show_table(c->server->dp, sh.what, sh.limit, &js);
+		if (error == 0 && js.error)
+			error = js.error;
+		snprintf(text, sizeof(text), "%s",
+			 error == -ENOENT ? "no such table" : strerror(-error));
+	}
 	do {
-		const char *from = error ? "no such table" : js.text + sent;
+		const char *from = error ? text : js.text + sent;
 		size_t left = error ? strlen(from) : js.len - sent;
 		size_t n = left < SHOW_PIECE ? left : SHOW_PIECE;
 
@@ -359,6 +369,9 @@ static void on_client(struct loop_handler *h, uint32_t events)
 			c->is_doomed = true;
 		else
 			on_message(c, s->buf, (size_t)n);
+		/* It may have held session keys. */
+		if (n > 0)
+			explicit_bzero(s->buf, (size_t)n);
 	}
 	reap(s);
 }
