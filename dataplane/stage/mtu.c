@@ -84,13 +84,15 @@ static void clamp_mss(struct worker *w, struct packet *p, const struct ip_info *
 	w->stats.mss_clamped++;
 }
 
-static void too_big(struct packet *p)
+static void too_big(struct packet *p, const struct ip_info *ip)
 {
 	/* The kernel has routed it once, with the same MTU: it knew, so there is nobody to ask. */
 	if (!(p->flags & (PACKET_FROM_OUTSIDE | PACKET_FROM_LAN))) {
 		packet_drop(p, DROP_MTU_TOO_BIG);
 		return;
 	}
+	/* It counts the hop, and quotes the packet as it came. */
+	ip_ttl_restore(p->data, ip);
 	p->peer_out = PEER_NONE;
 	p->out = PACKET_OUT_TUN;
 	p->port_out = p->port_in;
@@ -114,7 +116,7 @@ void mtu_burst(struct worker *w, struct batch *b)
 			}
 			mtu = last_mtu;
 			if (p->len > mtu) {
-				too_big(p);
+				too_big(p, ip);
 				continue;
 			}
 		}

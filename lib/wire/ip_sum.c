@@ -174,3 +174,18 @@ bool ip_ttl_decrement(uint8_t *data, const struct ip_info *ip)
 				    (uint16_t)(h->ttl << 8 | h->protocol)));
 	return true;
 }
+
+void ip_ttl_restore(uint8_t *data, const struct ip_info *ip)
+{
+	struct ip_v4_header *h = (struct ip_v4_header *)data;
+	uint16_t old;
+
+	if (ip->family == AF_INET6) {
+		((struct ip_v6_header *)data)->hop_limit = ip->ttl;
+		return;
+	}
+	old = (uint16_t)(h->ttl << 8 | h->protocol);
+	h->ttl = ip->ttl;
+	be16_put(&h->checksum, ip_checksum_update(be16_get(&h->checksum), old,
+						  (uint16_t)(h->ttl << 8 | h->protocol)));
+}

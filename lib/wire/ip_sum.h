@@ -73,5 +73,7 @@ bool ip_checksum_v4_ok(const struct ip_v4_header *h);
  * changed, where the packet may not be forwarded any more (0 or 1).
  */
 bool ip_ttl_decrement(uint8_t *data, const struct ip_info *ip);
+/* Undoes ip_ttl_decrement: another router forwards the packet instead. */
+void ip_ttl_restore(uint8_t *data, const struct ip_info *ip);
 
 #endif

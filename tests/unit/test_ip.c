@@ -278,6 +278,9 @@ static void header_rewrites_keep_the_checksum(void **state)
 		assert_int_equal(is_kept, ip.ttl > 1);
 		assert_int_equal(h->ttl, is_kept ? ip.ttl - 1 : ip.ttl);
 		assert_true(ip_checksum_v4_ok(h));
+		ip_ttl_restore(p, &ip);
+		assert_int_equal(h->ttl, ip.ttl);
+		assert_true(ip_checksum_v4_ok(h));
 		h->id.b[0] ^= 1;
 		assert_false(ip_checksum_v4_ok(h));
 	}
@@ -291,6 +294,9 @@ static void header_rewrites_keep_the_checksum(void **state)
 	assert_int_equal(p[1], 0xcf);
 	assert_true(ip_ttl_decrement(p, &ip));
 	assert_int_equal(p[7], 1);
+	ip_ttl_restore(p, &ip);
+	assert_int_equal(p[7], 2);
+	assert_true(ip_ttl_decrement(p, &ip));
 	assert_int_equal(ip_parse(p, sizeof(p), &ip), 0);
 	assert_false(ip_ttl_decrement(p, &ip));
 }
