@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The packet filter, with the semantics that all nodes of a tailnet share
- * (docs/protocol/filter.md): inbound packets need a rule or a state, outbound
+ * (docs/protocol/tunnel.md): inbound packets need a rule or a state, outbound
  * ones pass and leave the state that lets their answers in. Without a policy
  * nothing passes, either way.
  */

@@ -24,7 +24,7 @@ void classify_burst(struct worker *w, struct batch *b);
  */
 void open_burst(struct worker *w, struct batch *b);
 
-/* Opened packets against the rules (docs/protocol/filter.md). */
+/* Opened packets against the rules (docs/protocol/tunnel.md). */
 void filter_in_burst(struct worker *w, struct batch *b);
 /* Packets with a peer_out: pre-checks, and UDP and SCTP flows are noted. */
 void filter_out_burst(struct worker *w, struct batch *b);
