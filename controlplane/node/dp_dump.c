@@ -141,7 +141,9 @@ static void adopt_peer(struct node *n, const struct dpapi_session_state *st, uin
 	for (; count > WG_PEER_ADOPT_MAX; st++, count--)
 		dp_sync_session_del(n, st->local_index);
 	for (; count > 0; st++, count--) {
-		if (!p || index_table_claim(&n->indices, st->local_index, p->id)) {
+		/* With another private key than now, a session says nothing of who we are. */
+		if (!p || n->is_new_identity ||
+		    index_table_claim(&n->indices, st->local_index, p->id)) {
 			dp_sync_session_del(n, st->local_index);
 			continue;
 		}

@@ -220,9 +220,15 @@ static void change_peer(struct node_peer *p, const struct config_change *c)
 
 static void set_identity(struct node *n)
 {
+	uint8_t tai[WG_TIMESTAMP_BYTES];
+
 	sodium_memzero(&n->identity, sizeof(n->identity));
 	if (wg_identity_init(&n->identity, n->config->private_key.bytes))
 		log_error("key.bad", "file=%s", n->config->source);
+	/* A record of each key that we ever had, also if it began no handshake. */
+	n->is_new_identity = !timestamps_get(n->timestamps, n->identity.public_key, tai);
+	if (n->is_new_identity && timestamps_put(n->timestamps, n->identity.public_key, tai))
+		counters_add(&n->counters, CONTROL_DISK);
 }
 
 static void apply_peers(struct node *n, const struct config_diff *d)
@@ -328,7 +334,6 @@ static const struct dpapi_port *port_with_tun(const struct node *n)
 
 int node_stop(struct node *n)
 {
-	const struct dpapi_port *port = port_with_tun(n);
 	char path[PATH_MAX];
 	int rc;
 
@@ -345,8 +350,7 @@ int node_stop(struct node *n)
 			remove_peer(n, n->by_id[id]);
 	rebuild_keys(n);
 	dp_sync_end(n);
-	if (n->link)
-		link_down(n->link, port ? port->tun_ifindex : 0);
+	node_link(n);
 	log_info("node.stopped", "peers=%u", n->config->peer_count);
 	return 0;
 }
@@ -380,10 +384,13 @@ void node_link(struct node *n)
 {
 	const struct dpapi_port *port;
 
-	if (!n->link || n->stopped)
+	if (!n->link)
 		return;
 	port = port_with_tun(n);
-	if (port)
+	/* Whatever kept us from it when down was asked for, it is done now. */
+	if (n->stopped)
+		link_down(n->link, port ? port->tun_ifindex : 0);
+	else if (port)
 		link_apply(n->link, n->config, port->tun, port->tun_ifindex, port->mtu_max);
 	else
 		link_apply(n->link, n->config, "", 0, 0);
@@ -478,14 +485,15 @@ int node_open(uv_loop_t *loop, const struct node_options *opt, struct node_confi
 
 	*n = (struct node){.loop = loop, .opt = *opt, .config = cfg, .link = link, .id_next = 1};
 	n->stopped = access(stopped_path(n, path), F_OK) == 0;
-	set_identity(n);
 	uv_timer_init(loop, &n->timer);
 	n->timer.data = n;
 	uv_timer_init(loop, &n->housekeeping);
 	n->housekeeping.data = n;
 	rc = timestamps_open(opt->state_dir, &n->timestamps);
-	if (!rc)
+	if (!rc) {
+		set_identity(n);
 		rc = reserve(n, cfg->peer_count);
+	}
 	if (!rc)
 		rc = handshake_open(n, &n->handshake);
 	if (!rc)

@@ -34,7 +34,8 @@ struct node {
 	struct node_options opt;
 	struct node_config *config; /* never NULL once open */
 	struct wg_identity identity;
-	bool stopped; /* by `down`: no peers, no routes, until `up` */
+	bool is_new_identity; /* its key was never seen before: no session is of it */
+	bool stopped;	      /* by `down`: no peers, no routes, until `up` */
 
 	struct node_peer **by_id; /* [1..id_room) */
 	uint32_t id_room;

@@ -203,6 +203,19 @@ static void test_restarted_causewayd_adopts(void **state)
 	assert_int_equal(a.node.counters.value[CONTROL_REPLAY], 0);
 }
 
+static void test_another_key_adopts_nothing(void **state)
+{
+	(void)state;
+	handshake_a_to_b();
+	node_close(&a.node);
+	run_ms(20);
+	randombytes_buf(a.private_key.bytes, KEY_BYTES);
+	node_up(&a, &b, true);
+	RUN_UNTIL(a.dp.hellos == 2 && dp_sync_is_ready(&a.node));
+	RUN_UNTIL(a.dp.session_dels == 1);
+	assert_false(wg_peer_is_usable(&peer_of(&a)->engine, clock_now_ns()));
+}
+
 static void test_restarted_dataplane_handshakes_at_once(void **state)
 {
 	uint64_t begin;
@@ -406,6 +419,7 @@ int main(void)
 		T(test_programs_the_dataplane),
 		T(test_install_is_acknowledged_first),
 		T(test_restarted_causewayd_adopts),
+		T(test_another_key_adopts_nothing),
 		T(test_restarted_dataplane_handshakes_at_once),
 		T(test_lost_connection_changes_nothing),
 		T(test_roaming),
