@@ -58,6 +58,7 @@ struct loop {
 	struct mirror *mirror;
 	int epoll_fd, timer_fd, signal_fd;
 	bool is_stopping;
+	bool has_failed;
 };
 
 /* Handlers of the loop's own descriptors: each knows the loop. */
@@ -102,6 +103,11 @@ static void on_timer(struct loop_handler *h, uint32_t events)
 	event_sweep(l->server, clock_now_ns());
 	mirror_tick(l->mirror, clock_now_ns());
 	retire_poll();
+	if (mirror_is_tun_gone(l->mirror)) {
+		log_error("dp.stop", "error=\"the TUN device was removed\"");
+		l->has_failed = true;
+		l->is_stopping = true;
+	}
 }
 
 static int tables_new(struct dataplane *dp, const struct options *o)
@@ -251,15 +257,18 @@ static int timer_fd_open(void)
 static void loop_run(struct loop *l)
 {
 	while (!l->is_stopping) {
-		struct epoll_event ev[32];
-		int n = epoll_wait(l->epoll_fd, ev, 32, -1);
+		struct epoll_event ev;
+		struct loop_handler *h;
 
-		/* One a turn: a handler may free what the next event points to. */
-		for (int i = 0; i < (n > 0 ? 1 : 0); i++) {
-			struct loop_handler *h = ev[i].data.ptr;
-
-			h->on_ready(h, ev[i].events);
-		}
+		/*
+		 * One a turn: a handler may free what the next event points to. And not
+		 * more are asked for: the kernel puts what it named at the end of its
+		 * list, so that one that is always ready does not keep out the others.
+		 */
+		if (epoll_wait(l->epoll_fd, &ev, 1, -1) < 1)
+			continue;
+		h = ev.data.ptr;
+		h->on_ready(h, ev.events);
 	}
 }
 
@@ -308,7 +317,7 @@ static int run(struct loop *l, const struct options *o, const struct aead_engine
 	loop_run(l);
 	sd_notify(0, "STOPPING=1");
 	workers_stop(dp);
-	return 0;
+	return l->has_failed ? -ENODEV : 0;
 }
 
 static void fini(struct loop *l)

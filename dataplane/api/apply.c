@@ -57,8 +57,8 @@ static void steer(struct dataplane *dp, const struct dpapi_route *r, uint16_t mt
 		struct port *p = &dp->ports[i];
 
 		if (p->ops->steer_prefix)
-			p->ops->steer_prefix(p, r->addr, r->family, r->prefix_len, mtu, true,
-					     remove);
+			p->ops->steer_prefix(p, r->addr, r->family, r->prefix_len, mtu,
+					     PORT_STEER_MESH, remove);
 	}
 }
 

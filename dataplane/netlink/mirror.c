@@ -21,6 +21,7 @@
 #define RCVBUF_BYTES  (4 << 20)
 #define KEEP_ALIVE_NS (10 * NS_PER_SEC) /* how often a used neighbour is looked at */
 #define IN_USE_NS     (30 * NS_PER_SEC)
+#define START_TRIES   50 /* dumps that changes at boot disturb */
 #define NEIGHBOUR_USABLE                                                                           \
 	(NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
 
@@ -31,11 +32,13 @@ struct mirror {
 	struct dataplane *dp;
 	int epoll_fd;
 	struct mnl_socket *events;  /* subscribed, non-blocking */
-	struct mnl_socket *request; /* dumps and requests, one at a time */
+	struct mnl_socket *request; /* dumps, one at a time; NULL: open it again */
 	uint32_t generation;
 	/* The generation that found an interface's address, IPv4 and IPv6. */
 	uint32_t source_generation[NEIGH_PORTS][NEIGH_NETDEVS][2];
-	bool is_dirty; /* read routes again at the next tick */
+	bool is_dirty;	     /* read routes again at the next tick */
+	bool is_neigh_dirty; /* and neighbours */
+	bool is_tun_gone;
 	uint64_t kept_alive_ns;
 	char buf[65536];
 };
@@ -97,10 +100,18 @@ static void copy_addr(uint8_t out[16], const struct nlattr *a)
 struct route {
 	uint8_t dst[16], gateway[16];
 	unsigned family, len, oif;
-	bool has_gateway, is_own; /* an address of this host */
+	bool has_gateway;
+	bool is_own;	/* an address of this host */
+	bool is_no_way; /* unreachable, blackhole, prohibit */
 };
 
-static bool parse_route(const struct nlmsghdr *nlh, struct route *r)
+/* Does destination and next hop say all that there is to it? */
+static bool is_plain(const struct rtmsg *rm, const struct attrs *t)
+{
+	return !rm->rtm_tos && !rm->rtm_src_len && !t->at[RTA_ENCAP] && !t->at[RTA_VIA];
+}
+
+static bool parse_route(const struct mirror *m, const struct nlmsghdr *nlh, struct route *r)
 {
 	const struct rtmsg *rm = mnl_nlmsg_get_payload(nlh);
 	struct attrs t = {{NULL}};
@@ -112,7 +123,10 @@ static bool parse_route(const struct nlmsghdr *nlh, struct route *r)
 	    (rm->rtm_flags & RTM_F_CLONED))
 		return false;
 	r->is_own = rm->rtm_type == RTN_LOCAL && table == RT_TABLE_LOCAL;
-	if (!r->is_own && (rm->rtm_type != RTN_UNICAST || table != RT_TABLE_MAIN))
+	r->is_no_way = rm->rtm_type == RTN_UNREACHABLE || rm->rtm_type == RTN_BLACKHOLE ||
+		       rm->rtm_type == RTN_PROHIBIT;
+	if (!r->is_own &&
+	    ((rm->rtm_type != RTN_UNICAST && !r->is_no_way) || table != RT_TABLE_MAIN))
 		return false;
 	r->family = rm->rtm_family;
 	r->len = rm->rtm_dst_len;
@@ -121,6 +135,9 @@ static bool parse_route(const struct nlmsghdr *nlh, struct route *r)
 	r->has_gateway = t.at[RTA_GATEWAY] != NULL;
 	/* Several next hops (RTA_MULTIPATH): the kernel balances, oif stays 0. */
 	r->oif = t.at[RTA_OIF] ? mnl_attr_get_u32(t.at[RTA_OIF]) : 0;
+	/* What only the kernel can do, it does; no way out of a device (IPv6: lo) is one. */
+	if (!is_our_tun(m, r->oif) && (r->is_no_way || !is_plain(rm, &t)))
+		r->oif = 0;
 	return true;
 }
 
@@ -141,14 +158,20 @@ static uint32_t out_id(struct mirror *m, const struct route *r, const struct dev
 
 /* Own addresses and other routes: not for the mesh. */
 static void steer_kernel(struct mirror *m, const uint8_t *addr, int family, unsigned len,
-			 bool remove)
+			 enum port_steer kind, bool remove)
 {
 	for (unsigned i = 0; i < m->dp->port_count; i++) {
 		struct port *p = &m->dp->ports[i];
 
 		if (p->ops->steer_prefix)
-			p->ops->steer_prefix(p, addr, family, (uint8_t)len, 0, false, remove);
+			p->ops->steer_prefix(p, addr, family, (uint8_t)len, 0, kind, remove);
 	}
+}
+
+/* The mesh has these by itself. */
+static bool is_into_tun(const struct mirror *m, const struct route *r)
+{
+	return !r->is_own && is_our_tun(m, r->oif);
 }
 
 static void add_route(struct mirror *m, const struct route *r)
@@ -157,7 +180,7 @@ static void add_route(struct mirror *m, const struct route *r)
 	int family = (int)r->family;
 	struct device d;
 
-	if (!r->is_own && is_our_tun(m, r->oif))
+	if (is_into_tun(m, r))
 		return;
 	if (!r->is_own && find_device(m, r->oif, &d)) {
 		const struct port_netdev *dev = &d.port->netdev[d.index];
@@ -170,10 +193,13 @@ static void add_route(struct mirror *m, const struct route *r)
 	}
 	if (r->len > 0 || r->is_own)
 		fib_set(m->dp->local, r->dst, family, r->len, local, m->generation);
-	fib_set(m->dp->outer, r->dst, family, r->len, outer, m->generation);
+	/* The fail-closed routes of causewayd are no obstacle to outer packets. */
+	if (!r->is_no_way)
+		fib_set(m->dp->outer, r->dst, family, r->len, outer, m->generation);
 	/* A hole in a wider mesh prefix; where both are the same, the mesh's stays. */
 	if (r->is_own || (r->len > 0 && !fib_get(m->dp->mesh, r->dst, family, r->len)))
-		steer_kernel(m, r->dst, family, r->len, false);
+		steer_kernel(m, r->dst, family, r->len,
+			     r->is_own ? PORT_STEER_OWN : PORT_STEER_HOLE, false);
 }
 
 /*
@@ -182,14 +208,19 @@ static void add_route(struct mirror *m, const struct route *r)
  */
 static void on_dumped_route(struct mirror *m, const struct route *r)
 {
-	if (r->is_own || !fib_is_named(m->dp->outer, r->dst, (int)r->family, r->len, m->generation))
+	if (r->is_own ||
+	    (!fib_is_named(m->dp->outer, r->dst, (int)r->family, r->len, m->generation) &&
+	     !fib_is_named(m->dp->local, r->dst, (int)r->family, r->len, m->generation)))
 		add_route(m, r);
 }
 
 /* A new prefix is taken at once. Beside others the metrics decide: read all again. */
 static void on_new_route(struct mirror *m, const struct route *r)
 {
-	if (fib_get(m->dp->outer, r->dst, (int)r->family, r->len))
+	if (is_into_tun(m, r))
+		return;
+	if (fib_get(m->dp->outer, r->dst, (int)r->family, r->len) ||
+	    fib_get(m->dp->local, r->dst, (int)r->family, r->len))
 		m->is_dirty = true;
 	else
 		add_route(m, r);
@@ -199,8 +230,11 @@ static int unsteer_old(const struct fib_route *fr, void *arg)
 {
 	struct mirror *m = arg;
 
-	if (fr->generation != m->generation && !fib_get(m->dp->mesh, fr->addr, fr->family, fr->len))
-		steer_kernel(m, fr->addr, fr->family, fr->len, true);
+	if (fr->generation == m->generation)
+		return 0;
+	steer_kernel(m, fr->addr, fr->family, fr->len, PORT_STEER_OWN, true);
+	if (!fib_get(m->dp->mesh, fr->addr, fr->family, fr->len))
+		steer_kernel(m, fr->addr, fr->family, fr->len, PORT_STEER_HOLE, true);
 	return 0;
 }
 
@@ -236,6 +270,16 @@ static void on_link(struct mirror *m, const struct nlmsghdr *nlh)
 	struct port_netdev *dev;
 	struct device d;
 
+	/* A bridge tells of its ports, too: that is another matter. */
+	if (ifi->ifi_family != AF_UNSPEC)
+		return;
+	/* With an interface IPv4 routes go without a word. */
+	if (nlh->nlmsg_type == RTM_DELLINK || (ifi->ifi_change & IFF_UP))
+		m->is_dirty = true;
+	if (nlh->nlmsg_type == RTM_DELLINK) {
+		m->is_tun_gone |= is_our_tun(m, (unsigned)ifi->ifi_index);
+		return;
+	}
 	if (!find_device(m, (unsigned)ifi->ifi_index, &d))
 		return;
 	dev = &d.port->netdev[d.index];
@@ -298,7 +342,7 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWROUTE:
-		if (!parse_route(nlh, &r))
+		if (!parse_route(m, nlh, &r))
 			break;
 		if (is_dump)
 			on_dumped_route(m, &r);
@@ -307,13 +351,14 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 		break;
 	case RTM_DELROUTE:
 		/* A route of worse metric may take its place: read all again. */
-		m->is_dirty |= parse_route(nlh, &r);
+		m->is_dirty |= parse_route(m, nlh, &r) && !is_into_tun(m, &r);
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
 		on_neighbour(m, nlh);
 		break;
 	case RTM_NEWLINK:
+	case RTM_DELLINK:
 		on_link(m, nlh);
 		break;
 	case RTM_NEWADDR:
@@ -330,7 +375,22 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int dump(struct mirror *m, uint16_t type, uint8_t family)
+static struct mnl_socket *socket_open(unsigned groups, int flags, int *error)
+{
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | flags);
+	int size = RCVBUF_BYTES;
+
+	if (!s || mnl_socket_bind(s, groups, MNL_SOCKET_AUTOPID) < 0) {
+		*error = -errno;
+		if (s)
+			mnl_socket_close(s);
+		return NULL;
+	}
+	setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return s;
+}
+
+static int ask(struct mirror *m, uint16_t type, uint8_t family)
 {
 	char req[MNL_NLMSG_HDRLEN + 64];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(req);
@@ -352,6 +412,36 @@ static int dump(struct mirror *m, uint16_t type, uint8_t family)
 		ret = mnl_cb_run(m->buf, (size_t)n, 0, 0, on_message, m);
 	}
 	return ret < 0 ? -errno : 0;
+}
+
+/* -EINTR: something changed while the kernel told it, and it may be told in part. */
+static int dump(struct mirror *m, uint16_t type, uint8_t family)
+{
+	int ret = 0;
+
+	if (!m->request)
+		m->request = socket_open(0, 0, &ret);
+	if (!m->request)
+		return ret;
+	ret = ask(m, type, family);
+	if (ret < 0) {
+		/* The rest of this answer would be taken for the next one's. */
+		mnl_socket_close(m->request);
+		m->request = NULL;
+	}
+	return ret;
+}
+
+/* Events were lost: what is not told of now is gone. */
+static int read_neighbours(struct mirror *m)
+{
+	int ret;
+
+	neigh_forget(m->dp->neigh);
+	ret = dump(m, RTM_GETNEIGH, AF_UNSPEC);
+	if (ret == 0)
+		m->is_neigh_dirty = false;
+	return ret;
 }
 
 /* Everything but neighbours, and what is no more is swept. */
@@ -382,6 +472,7 @@ static void on_events(struct loop_handler *h, uint32_t epoll_events)
 		n = mnl_socket_recvfrom(m->events, m->buf, sizeof(m->buf));
 		if (n < 0 && errno == ENOBUFS) {
 			m->is_dirty = true;
+			m->is_neigh_dirty = true;
 			continue;
 		}
 		if (n <= 0)
@@ -418,27 +509,15 @@ void mirror_tick(struct mirror *m, uint64_t now_ns)
 {
 	int ret;
 
-	if (m->is_dirty && (ret = read_all(m)) < 0)
+	/* Interrupted: it is still to be done at the next tick. */
+	if (m->is_dirty && (ret = read_all(m)) < 0 && ret != -EINTR)
 		log_warn("mirror.read", "error=\"%s\"", strerror(-ret));
+	if (m->is_neigh_dirty && (ret = read_neighbours(m)) < 0 && ret != -EINTR)
+		log_warn("mirror.read", "table=neighbours error=\"%s\"", strerror(-ret));
 	if (now_ns - m->kept_alive_ns > KEEP_ALIVE_NS) {
 		m->kept_alive_ns = now_ns;
 		neigh_walk(m->dp->neigh, keep_alive, m);
 	}
-}
-
-static struct mnl_socket *socket_open(unsigned groups, int flags, int *error)
-{
-	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | flags);
-	int size = RCVBUF_BYTES;
-
-	if (!s || mnl_socket_bind(s, groups, MNL_SOCKET_AUTOPID) < 0) {
-		*error = -errno;
-		if (s)
-			mnl_socket_close(s);
-		return NULL;
-	}
-	setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	return s;
 }
 
 struct mirror *mirror_new(struct dataplane *dp, int epoll_fd, int *error)
@@ -455,12 +534,14 @@ struct mirror *mirror_new(struct dataplane *dp, int epoll_fd, int *error)
 	m->events = socket_open(RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR |
 					RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
 				SOCK_NONBLOCK, error);
-	m->request = m->events ? socket_open(0, 0, error) : NULL;
-	if (!m->request)
+	if (!m->events)
 		goto fail;
-	*error = read_all(m);
-	if (*error == 0)
-		*error = dump(m, RTM_GETNEIGH, AF_UNSPEC);
+	*error = -EINTR;
+	for (unsigned i = 0; *error == -EINTR && i < START_TRIES; i++) {
+		*error = read_all(m);
+		if (*error == 0)
+			*error = read_neighbours(m);
+	}
 	if (*error < 0)
 		goto fail;
 	ev.data.ptr = &m->handler;
@@ -469,6 +550,11 @@ struct mirror *mirror_new(struct dataplane *dp, int epoll_fd, int *error)
 fail:
 	mirror_free(m);
 	return NULL;
+}
+
+bool mirror_is_tun_gone(const struct mirror *m)
+{
+	return m->is_tun_gone;
 }
 
 void mirror_free(struct mirror *m)

@@ -25,5 +25,7 @@ struct mirror *mirror_new(struct dataplane *dp, int epoll_fd, int *error);
 void mirror_free(struct mirror *m);
 /* From the control loop's timer. */
 void mirror_tick(struct mirror *m, uint64_t now_ns);
+/* Somebody has removed a TUN device of ours: without it nothing goes in or out. */
+bool mirror_is_tun_gone(const struct mirror *m);
 
 #endif

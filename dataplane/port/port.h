@@ -87,6 +87,13 @@ struct port_counter {
 	bool is_fault;
 };
 
+/* What a prefix is to a steering program. */
+enum port_steer {
+	PORT_STEER_OWN,	 /* an address of this host, or a network of them */
+	PORT_STEER_MESH, /* to be taken off the LANs */
+	PORT_STEER_HOLE, /* the kernel's, inside of a mesh prefix */
+};
+
 struct port_ops {
 	const char *kind;
 	enum dpapi_port_kind id;
@@ -104,7 +111,7 @@ struct port_ops {
 	void (*tx)(struct port *p, struct worker *w, struct batch *b);
 	/* Mesh prefixes and own addresses for steering programs; NULL if not needed. */
 	int (*steer_prefix)(struct port *p, const uint8_t *addr, int family, uint8_t prefix_len,
-			    uint16_t mtu, bool is_mesh, bool remove);
+			    uint16_t mtu, enum port_steer kind, bool remove);
 	/* Counters of its own (verdicts of a steering program); NULL if there are none. */
 	unsigned (*counters)(struct port *p, struct port_counter *out);
 	/* One object with what the port is and what was probed: into an open JSON object. */

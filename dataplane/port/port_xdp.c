@@ -357,12 +357,12 @@ static unsigned xdp_rx(struct port *p, struct worker *w, unsigned source, struct
 }
 
 static int xdp_prefix(struct port *p, const uint8_t *addr, int family, uint8_t prefix_len,
-		      uint16_t mtu, bool is_mesh, bool remove)
+		      uint16_t mtu, enum port_steer kind, bool remove)
 {
 	struct xdp_port *x = p->priv;
 
 	return xdp_steer_prefix(&x->steer, addr, family, prefix_len,
-				mtu < p->mtu_max ? mtu : p->mtu_max, is_mesh, remove);
+				mtu < p->mtu_max ? mtu : p->mtu_max, kind, remove);
 }
 
 const struct port_ops port_xdp_ops = {

@@ -165,9 +165,10 @@ static int change_prefix(int fd, const void *key, const struct steer_prefix *val
 }
 
 int xdp_steer_prefix(struct xdp_steer *s, const uint8_t *addr, int family, uint8_t prefix_len,
-		     uint16_t mtu, bool is_mesh, bool remove)
+		     uint16_t mtu, enum port_steer kind, bool remove)
 {
-	struct steer_prefix value = {.flags = is_mesh ? 0 : STEER_PREFIX_KERNEL, .mtu_bytes = mtu};
+	struct steer_prefix value = {.flags = kind == PORT_STEER_MESH ? 0 : STEER_PREFIX_KERNEL,
+				     .mtu_bytes = mtu};
 	struct steer_key4 k4 = {.prefix_len = prefix_len};
 	struct steer_key6 k6 = {.prefix_len = prefix_len};
 	struct steer_addr local = {.addr = {[10] = 0xff, [11] = 0xff}};
@@ -175,7 +176,8 @@ int xdp_steer_prefix(struct xdp_steer *s, const uint8_t *addr, int family, uint8
 
 	if (prefix_len > (family == AF_INET ? 32 : 128))
 		return -EINVAL;
-	if (!is_mesh && prefix_len == (family == AF_INET ? 32 : 128)) {
+	/* A host route is no address of ours: what passes through to it is not for us. */
+	if (kind == PORT_STEER_OWN && prefix_len == (family == AF_INET ? 32 : 128)) {
 		memcpy(family == AF_INET ? local.addr + 12 : local.addr, addr,
 		       family == AF_INET ? 4 : 16);
 		return change(bpf_map__fd(s->skel->maps.locals), &local, &one, remove);

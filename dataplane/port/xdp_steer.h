@@ -39,7 +39,7 @@ int xdp_steer_attach(struct xdp_steer *s, unsigned n, const struct port_netdev *
 
 /* See port_ops.steer_prefix. */
 int xdp_steer_prefix(struct xdp_steer *s, const uint8_t *addr, int family, uint8_t prefix_len,
-		     uint16_t mtu, bool is_mesh, bool remove);
+		     uint16_t mtu, enum port_steer kind, bool remove);
 /* Adds "verdicts": {...} to an open object. */
 void xdp_steer_show(const struct xdp_steer *s, struct json_out *js);
 

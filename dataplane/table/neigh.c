@@ -195,6 +195,19 @@ int neigh_del(struct neigh_table *t, uint8_t port, uint8_t netdev, int family, c
 	return 0;
 }
 
+void neigh_forget(struct neigh_table *t)
+{
+	for (uint32_t i = 1; i <= t->capacity; i++) {
+		struct nexthop *n = &t->hop[i];
+
+		if (!n->in_use || !n->is_known)
+			continue;
+		atomic_store_explicit(&n->mac, 0, memory_order_release);
+		n->is_known = 0;
+		drop_if_idle(t, i);
+	}
+}
+
 int neigh_hold(struct neigh_table *t, uint8_t port, uint8_t netdev, int family, const uint8_t *ip)
 {
 	int i;

@@ -25,6 +25,8 @@ int neigh_set(struct neigh_table *t, uint8_t port, uint8_t netdev, int family, c
 	      const uint8_t *mac);
 /* The kernel has it no more: unresolved; freed after quiescence once nobody holds it. */
 int neigh_del(struct neigh_table *t, uint8_t port, uint8_t netdev, int family, const uint8_t *ip);
+/* neigh_del for all that the kernel is known to have. */
+void neigh_forget(struct neigh_table *t);
 
 /*
  * For a gateway of a route: the number of its next hop, made unresolved if it is

@@ -104,7 +104,7 @@ static void fake_tx(struct port *p, struct worker *w, struct batch *b)
 }
 
 static int fake_steer(struct port *p, const uint8_t *addr, int family, uint8_t len, uint16_t mtu,
-		      bool is_mesh, bool remove)
+		      enum port_steer kind, bool remove)
 {
 	struct dp_rig *r = rig_of(p);
 	unsigned bytes = family == AF_INET ? 4 : 16;

@@ -180,8 +180,11 @@ static void port_start(unsigned workers, const char *mode)
 	dp.worker_count = workers;
 	if (port.ops->open(&port, spec, &env, err))
 		fail_msg("open: %s", err);
-	assert_int_equal(port.ops->steer_prefix(&port, far_ip, AF_INET, 24, 1420, true, false), -0);
-	assert_int_equal(port.ops->steer_prefix(&port, wan_ip, AF_INET, 32, 0, false, false), 0);
+	assert_int_equal(
+		port.ops->steer_prefix(&port, far_ip, AF_INET, 24, 1420, PORT_STEER_MESH, false),
+		-0);
+	assert_int_equal(
+		port.ops->steer_prefix(&port, wan_ip, AF_INET, 32, 0, PORT_STEER_OWN, false), 0);
 }
 
 static void test_lan_rx(void)
