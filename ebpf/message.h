@@ -2,7 +2,7 @@
 /*
  * What a UDP payload on our port is, from its first 12 bytes: the same question
  * for the XDP and for the reuseport program. Formats: docs/protocol/wireguard.md
- * section 1, docs/protocol/disco.md section 4.
+ * section 1; the Geneve header (RFC 8926) as relays use it: lib/wire/geneve.h.
  */
 #ifndef EBPF_MESSAGE_H
 #define EBPF_MESSAGE_H

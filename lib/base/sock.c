@@ -58,6 +58,19 @@ static bool is_stale(const char *path, int type)
 	return fd == -ECONNREFUSED;
 }
 
+/* /run is empty after a boot: the programs' own folder in it is made by whoever is first. */
+static void make_parent(const char *path)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		return;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	/* What went wrong bind says: the folder is there, or it is not. */
+	(void)mkdir(dir, 0755);
+}
+
 static int bind_path(int fd, const char *path, int type, mode_t mode)
 {
 	struct sockaddr_un sun;
@@ -65,6 +78,7 @@ static int bind_path(int fd, const char *path, int type, mode_t mode)
 
 	if (err < 0)
 		return err;
+	make_parent(path);
 	/*
 	 * Linux makes the file with the mode of the unbound socket less the umask:
 	 * so at no time is it open wider than asked for. chmod then gives what the

@@ -11,8 +11,9 @@
 
 /*
  * A non-blocking listening socket of SOCK_STREAM or SOCK_SEQPACKET at path, with
- * exactly this mode. A socket that a dead process left is removed; one that
- * somebody serves is -EADDRINUSE, as is anything that is no socket.
+ * exactly this mode. The folder it stands in is made (0755) if it is missing. A
+ * socket that a dead process left is removed; one that somebody serves is
+ * -EADDRINUSE, as is anything that is no socket.
  */
 int sock_unix_listen(const char *path, int type, mode_t mode);
 /* A blocking, connected socket. */

@@ -77,6 +77,25 @@ static void only_the_dead_are_replaced(void **state)
 	assert_int_equal(sock_unix_listen(path, SOCK_STREAM, 0600), -EADDRINUSE);
 }
 
+static void the_folder_is_made(void **state)
+{
+	char at[64];
+	struct stat st;
+	int fd;
+
+	snprintf(at, sizeof(at), "%s/run", folder);
+	assert_int_equal(stat(at, &st), -1);
+	snprintf(at, sizeof(at), "%s/run/s.sock", folder);
+	fd = sock_unix_listen(at, SOCK_STREAM, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(unlink(at), 0);
+	snprintf(at, sizeof(at), "%s/run/deeper/still/s.sock", folder);
+	assert_int_equal(sock_unix_listen(at, SOCK_STREAM, 0600), -ENOENT);
+	snprintf(at, sizeof(at), "%s/run", folder);
+	assert_int_equal(rmdir(at), 0);
+}
+
 static void paths_have_an_end(void **state)
 {
 	char longer[200];
@@ -93,6 +112,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mode_and_credentials),
 		cmocka_unit_test(only_the_dead_are_replaced),
+		cmocka_unit_test(the_folder_is_made),
 		cmocka_unit_test(paths_have_an_end),
 	};
 
