@@ -50,7 +50,6 @@
 #define COMMAND_RING	    4096 /* power of two */
 #define EVENT_RING	    4096
 #define POOL_MBUFS	    16384
-#define EPOLL_WAKE	    0xffffffffu
 
 struct loop {
 	struct dataplane dp;
@@ -179,7 +178,7 @@ static struct worker *worker_new(struct dataplane *dp, unsigned id,
 				 const struct aead_engine *engine)
 {
 	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
-	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = EPOLL_WAKE};
+	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = WORKER_EPOLL_WAKE};
 	char name[32];
 
 	if (!w)

@@ -35,9 +35,8 @@
 #define WORKER_SLEEP_MS	    500
 #define WORKER_EPOLL_EVENTS 32
 
-/* epoll's user data for what is no source; sources count from 0. */
-#define EPOLL_WAKE    0xffffffffu
-#define EPOLL_CHANNEL 0xfffffffeu
+/* Of the packet channel at a time: a flood there does not keep out the rest. */
+#define CHANNEL_PACKETS_MAX 64
 
 void worker_post(struct worker *w, const struct worker_event *e)
 {
@@ -194,7 +193,10 @@ static void take_channel(struct worker *w)
 {
 	bool is_outside = false;
 
-	for (w->batch.n = 0; channel_rx(w, &w->batch, &is_outside) > 0; w->batch.n = 0) {
+	for (unsigned i = 0; i < CHANNEL_PACKETS_MAX; i++) {
+		w->batch.n = 0;
+		if (channel_rx(w, &w->batch, &is_outside) == 0)
+			return;
 		w->batch.now_ns = clock_now_ns();
 		w->scratch_used = 0;
 		if (is_outside)
@@ -218,14 +220,15 @@ static bool wait_events(struct worker *w, int timeout_ms)
 	if (timeout_ms)
 		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
 	for (int i = 0; i < n; i++) {
-		if (ev[i].data.u32 == EPOLL_WAKE) {
+		if (ev[i].data.u32 == WORKER_EPOLL_WAKE) {
 			if (!run_commands(w))
 				return false;
-		} else if (ev[i].data.u32 == EPOLL_CHANNEL) {
+		} else if (ev[i].data.u32 == WORKER_EPOLL_CHANNEL) {
 			take_channel(w);
 			/* Closed by causewayd: the control thread takes it away soon. */
 			if (ev[i].events & EPOLLHUP)
-				epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->dp->channel_fd, NULL);
+				epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, (int)(ev[i].data.u64 >> 32),
+					  NULL);
 		} else {
 			w->sources[ev[i].data.u32].is_ready = true;
 		}

@@ -92,6 +92,15 @@ struct worker {
 
 #define WORKER_SCRATCH_BYTES (BATCH_MAX * (65535u + PACKET_HEADROOM + PACKET_TAILROOM + 1))
 
+/*
+ * epoll's user data: of a source its number, of the others one of these; the
+ * packet channel's with its descriptor above, since by the time that its end is
+ * seen there may be a new one.
+ */
+#define WORKER_EPOLL_WAKE	    0xffffffffu
+#define WORKER_EPOLL_CHANNEL	    0xfffffffeu
+#define WORKER_EPOLL_CHANNEL_OF(fd) ((uint64_t)(uint32_t)(fd) << 32 | WORKER_EPOLL_CHANNEL)
+
 enum worker_command_type {
 	WORKER_CMD_KEEPALIVE = 1, /* seal an empty packet for peer_id */
 	WORKER_CMD_FLUSH,	  /* look through the staging for peers with a session */

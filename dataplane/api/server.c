@@ -135,7 +135,8 @@ static void channel_replace(struct dataplane *dp, int fd)
 		retire((void *)(intptr_t)old, channel_fd_free);
 	}
 	if (fd >= 0) {
-		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = 0xfffffffe};
+		struct epoll_event ev = {.events = EPOLLIN,
+					 .data.u64 = WORKER_EPOLL_CHANNEL_OF(fd)};
 
 		epoll_ctl(dp->workers[0]->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 	}

@@ -386,35 +386,24 @@ int peer_session_remove(struct peer_table *t, uint32_t local_index)
 	return -ENOENT;
 }
 
-struct expire {
-	struct peer_table *t;
-	uint64_t now_ns;
-	size_t n;
-	void (*fn)(const struct session *s, void *arg);
-	void *arg;
-};
-
-static int expire_peer(struct peer *p, void *arg)
-{
-	struct expire *e = arg;
-
-	for (unsigned i = p->session_count; i-- > 0;) {
-		if (p->sessions[i]->expire_ns > e->now_ns)
-			continue;
-		e->fn(p->sessions[i], e->arg);
-		session_drop(e->t, p, i);
-		e->n++;
-	}
-	return 0;
-}
-
-size_t peer_sessions_expire(struct peer_table *t, uint64_t now_ns,
+size_t peer_sessions_expire(struct peer_table *t, struct peer *p, uint64_t now_ns,
 			    void (*fn)(const struct session *s, void *arg), void *arg)
 {
-	struct expire e = {.t = t, .now_ns = now_ns, .fn = fn, .arg = arg};
+	size_t n = 0;
 
-	peer_walk(t, expire_peer, &e);
-	return e.n;
+	for (unsigned i = p->session_count; i-- > 0;) {
+		if (p->sessions[i]->expire_ns > now_ns)
+			continue;
+		fn(p->sessions[i], arg);
+		session_drop(t, p, i);
+		n++;
+	}
+	return n;
+}
+
+uint32_t peer_id_end(const struct peer_table *t)
+{
+	return atomic_load_explicit(&t->ids, memory_order_relaxed)->size;
 }
 
 size_t peer_count(const struct peer_table *t)

@@ -34,11 +34,13 @@ int peer_path_set(struct peer_table *t, uint32_t id, const struct dpapi_path *pa
 int peer_session_install(struct peer_table *t, const struct dpapi_session_set *msg);
 /* 0 or -ENOENT. The newest confirmed session that is left becomes tx. */
 int peer_session_remove(struct peer_table *t, uint32_t local_index);
-/* Removes the sessions with expire_ns <= now; tells of each first. Returns how many. */
-size_t peer_sessions_expire(struct peer_table *t, uint64_t now_ns,
+/* Removes its sessions with expire_ns <= now; tells of each first. Returns how many. */
+size_t peer_sessions_expire(struct peer_table *t, struct peer *p, uint64_t now_ns,
 			    void (*fn)(const struct session *s, void *arg), void *arg);
 
 size_t peer_count(const struct peer_table *t);
+/* One more than the highest id that there is room for. */
+uint32_t peer_id_end(const struct peer_table *t);
 /* By rising id; fn may remove the peer it is given. Non-zero stops and is returned. */
 int peer_walk(struct peer_table *t, int (*fn)(struct peer *p, void *arg), void *arg);
 /* Removes the peers of other generations; tells of each first (its routes). Returns how many. */

@@ -239,8 +239,8 @@ static void test_expire(void **state)
 	assert_int_equal(install(1, 1, 10, SESSION_CONFIRMED), 0);
 	assert_int_equal(install(1, 2, 20, SESSION_CONFIRMED), 0);
 	assert_int_equal(install(1, 4, 30, 0), 0);
-	assert_int_equal(peer_sessions_expire(peers, 189, told_gone, &sum), 0);
-	assert_int_equal(peer_sessions_expire(peers, 200, told_gone, &sum), 2);
+	assert_int_equal(peer_sessions_expire(peers, peer_get(peers, 1), 189, told_gone, &sum), 0);
+	assert_int_equal(peer_sessions_expire(peers, peer_get(peers, 1), 200, told_gone, &sum), 2);
 	assert_int_equal(sum, 3);
 	assert_int_equal(tx_index(1), 0);
 	assert_non_null(session_find(sessions, 4));
