@@ -219,6 +219,9 @@ static bool wait_events(struct worker *w, int timeout_ms)
 	n = epoll_wait(w->epoll_fd, ev, WORKER_EPOLL_EVENTS, timeout_ms);
 	if (timeout_ms)
 		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+	/* A ring that ran dry while there were no buffers wakes nobody: look at it. */
+	for (unsigned i = 0; n == 0 && timeout_ms && i < w->source_count; i++)
+		w->sources[i].is_ready |= w->sources[i].is_polled;
 	for (int i = 0; i < n; i++) {
 		if (ev[i].data.u32 == WORKER_EPOLL_WAKE) {
 			if (!run_commands(w))

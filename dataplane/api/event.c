@@ -40,6 +40,27 @@ static void pass_on(struct server *s, const struct worker_event *e)
 		server_to_controller(s, &m, sizeof(m));
 }
 
+static void flush_staged(struct dataplane *dp)
+{
+	struct worker_command c = {.type = WORKER_CMD_FLUSH};
+
+	/* A session sends now: packets may wait for it at every worker. */
+	for (unsigned i = 0; i < dp->worker_count; i++)
+		worker_command(dp->workers[i], &c);
+}
+
+/* True: not told yet. The sweep may have been first. */
+static bool claim_confirmed(struct dataplane *dp, const struct worker_event *e)
+{
+	struct session *s = session_find(dp->sessions, e->local_index);
+
+	if (s && s->is_confirm_told)
+		return false;
+	if (s)
+		s->is_confirm_told = true;
+	return true;
+}
+
 void event_drain(struct server *s)
 {
 	struct dataplane *dp = server_dataplane(s);
@@ -48,16 +69,16 @@ void event_drain(struct server *s)
 
 	for (unsigned i = 0; i < dp->worker_count; i++) {
 		while (rte_ring_dequeue_elem(dp->workers[i]->events, &e, sizeof(e)) == 0) {
-			is_confirmed |= e.type == DPAPI_EVENT_CONFIRMED;
+			if (e.type == DPAPI_EVENT_CONFIRMED) {
+				is_confirmed = true;
+				if (!claim_confirmed(dp, &e))
+					continue;
+			}
 			pass_on(s, &e);
 		}
 	}
-	/* A session sends now: packets may wait for it at every worker. */
-	for (unsigned i = 0; is_confirmed && i < dp->worker_count; i++) {
-		struct worker_command c = {.type = WORKER_CMD_FLUSH};
-
-		worker_command(dp->workers[i], &c);
-	}
+	if (is_confirmed)
+		flush_staged(dp);
 }
 
 /* A silence is told of once, and once more when it ended. */
@@ -96,6 +117,24 @@ static void session_gone(const struct session *s, void *arg)
 	server_to_controller(sw->server, &m, sizeof(m));
 }
 
+/* This event is raised once: one that a full ring has lost is found here. */
+static void tell_confirmed(struct peer *p, const struct sweep *sw)
+{
+	for (unsigned i = 0; i < p->session_count; i++) {
+		struct session *s = p->sessions[i];
+		struct worker_event e = {.type = DPAPI_EVENT_CONFIRMED,
+					 .peer_id = p->id,
+					 .local_index = s->local_index,
+					 .time_ns = sw->now_ns};
+
+		if (s->is_confirm_told || !session_is_confirmed(s))
+			continue;
+		s->is_confirm_told = true;
+		pass_on(sw->server, &e);
+		flush_staged(server_dataplane(sw->server));
+	}
+}
+
 void event_sweep(struct server *s, uint64_t now_ns)
 {
 	struct dataplane *dp = server_dataplane(s);
@@ -111,6 +150,7 @@ void event_sweep(struct server *s, uint64_t now_ns)
 		p = peer_get(dp->peers, next);
 		if (!p)
 			continue;
+		tell_confirmed(p, &sw);
 		/* Nobody to tell: what is unanswered is told to the next controller, afresh. */
 		if (server_has_controller(s))
 			tell_activity(p, &sw);

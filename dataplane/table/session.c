@@ -81,6 +81,7 @@ struct session *session_new(const struct dpapi_session_set *msg, struct peer *pe
 	s->peer = peer;
 	atomic_init(&s->flags, msg->flags & (SESSION_INITIATOR | SESSION_CONFIRMED));
 	s->lane = msg->lane;
+	s->is_confirm_told = msg->flags & SESSION_CONFIRMED;
 	s->born_ns = msg->born_ns;
 	s->expire_ns = msg->expire_ns;
 	s->rekey_tx_ns = msg->rekey_tx_ns;

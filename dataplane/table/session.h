@@ -36,6 +36,7 @@ struct session {
 	struct peer *peer;	/* c */
 	_Atomic uint32_t flags; /* c, w: peer_promote */
 	uint8_t lane;		/* c */
+	bool is_confirm_told;	/* c: the controller knows that it is confirmed */
 	uint64_t born_ns;	/* c */
 	uint64_t expire_ns;	/* c: neither sends nor receives from here on */
 	uint64_t rekey_tx_ns;	/* c: 0 = never */
