@@ -19,7 +19,7 @@ from cases import check, main
 from flows import Udp, account, lost, tcp, tcp_gbit
 from netns import Lab, LabError, wait_for
 from nodes import PORT, Causeway, pair
-from topology import Sites
+from topology import Sites, renumber
 
 FAMILIES = (4, 6)
 ECT1, ECT0, CE = 1, 2, 3
@@ -74,13 +74,14 @@ class Stage:
         for n in self.nodes.values():
             check(n.alive(), "%s: a program ended\n%s" % (n.site.name, n.logs()))
 
-    def sites(self, count, **kw):
-        self.s = Sites(self.lab, count, xdp=range(1, count + 1) if self.port == "xdp" else (),
-                       **kw)
+    def sites(self, count):
+        xdp = {"kernel": (), "xdp": range(1, count + 1), "mixed": (2,)}[self.port]
+        self.s = Sites(self.lab, count, xdp=xdp)
         return self.s
 
     def node(self, n, **kw):
-        return Causeway(self.lab, self.s[n], port_kind=self.port, **kw)
+        kw.setdefault("port_kind", self.port)
+        return Causeway(self.lab, self.s[n], **kw)
 
 
 # Packets.
@@ -170,6 +171,14 @@ def all_pings(ns, dst, *args, **kw):
 def build_pair(st):
     s = st.sites(2)
     st.nodes = {n: st.node(n) for n in (1, 2)}
+    pair(st.nodes[1], st.nodes[2])
+    st.reach = [(1, 2)]
+
+
+def build_mixed(st):
+    """A gateway of each kind."""
+    st.sites(2)
+    st.nodes = {1: st.node(1, port_kind="kernel"), 2: st.node(2, port_kind="xdp")}
     pair(st.nodes[1], st.nodes[2])
     st.reach = [(1, 2)]
 
@@ -325,6 +334,78 @@ def ecn_bulk(st):
             check(after[name] == before[name], "marked packets dropped")
     finally:
         unmark(s.inet)
+
+
+def ecn_bulk_dropped(st):
+    """TCP without ECN: what is marked on the way is lost to it, counted, and no fault."""
+    s = st.s
+    for h in (s[1].host, s[2].host):
+        h.sysctl("net.ipv4.tcp_ecn", 0)
+    mark(s.inet, "port1", "udp dport %d ip ecn not-ect numgen inc mod 256 200 ip ecn set ce" %
+         PORT)
+    try:
+        for family in FAMILIES:
+            before = st.nodes[2].counters()
+            cap = arriving(st, s[2].host, "tcp")
+            gbit = tcp_gbit(tcp(s[1].host, s[2].host, s[2].host_addr(family), 1))
+            after = st.nodes[2].counters()
+            name = next(k for k in after if k.lower().endswith("open_ecn"))
+            check(gbit > 0.01 and after[name] > before[name], "%.3f Gbit/s, %d dropped" %
+                  (gbit, after[name] - before[name]))
+            check(after["ecn_ce_marked"] == before["ecn_ce_marked"], "a mark was carried over")
+            check(not any(p.tos & 3 for p in ip_packets(cap)), "a mark at the receiver")
+    finally:
+        unmark(s.inet)
+
+
+def lan_mtu(st):
+    """A LAN of smaller MTU behind the far gateway, and larger again, without a restart."""
+    s = st.s
+    for mtu in (1300, 1500):
+        for ns, dev in ((s[2].gw, "eth1"), (s[2].host, "eth0")):
+            ns.ip("link set %s mtu %d" % (dev, mtu))
+        time.sleep(0.3)
+        for family in FAMILIES:
+            head = 28 if family == 4 else 48
+            size, dst = 1400 - head, s[2].host_addr(family)
+            s[1].host.sh("ip", "-%d" % family, "route", "flush", "cache")
+            if mtu > 1400:
+                all_pings(s[1].host, dst, "-M", "do", size=size)
+                continue
+            out = ping(s[1].host, dst, "-M", "do", size=size, count=2)[1]
+            check(re.search(r"mtu ?[=:] ?%d\b" % mtu, out), "IPv%d: %s" % (family, out.strip()))
+            all_pings(s[1].host, dst, "-M", "do", size=mtu - head)
+
+
+def kernel_routes_win(st):
+    """What the kernel has inside a mesh prefix, the kernel decides: here that it goes nowhere."""
+    s = st.s
+    for kind, dst4, dst6 in (("unreachable", s[2].host4 + "/32", s[2].host6 + "/128"),
+                             ("blackhole", "10.2.0.0/25", "fd02::/80")):
+        s[1].gw.ip("route add %s %s" % (kind, dst4), "route add %s %s" % (kind, dst6))
+        time.sleep(0.3)
+        for family in FAMILIES:
+            got, out = ping(s[1].host, s[2].host_addr(family), count=2, interval=1.1)
+            check(not got, "%s, and IPv%d is answered" % (kind, family))
+            check(kind == "blackhole" or "nreachable" in out, "nobody told: %s" % out)
+        s[1].gw.ip("route del %s %s" % (kind, dst4), "route del %s %s" % (kind, dst6))
+        time.sleep(0.3)
+        for family in FAMILIES:
+            all_pings(s[1].host, s[2].host_addr(family))
+
+
+def wan_renumbered(st):
+    """The gateway gets another address outside: packets leave from it, the peer follows."""
+    s = st.s
+    for new in ("203.0.113.21", "203.0.113.1"):
+        renumber(s[1], new)
+        took = s[1].host.wait_ping(s[2].host4, 10)
+        check(took < 5, "%.1f s until it went on from %s" % (took, new))
+        cap = leaving(st, 1, "udp port %d" % PORT)
+        all_pings(s[1].host, s[2].host4)
+        all_pings(s[2].host, s[1].host4)
+        src = {p.src for p in sealed(cap)}
+        check(src == {new}, "outer packets come from %s" % src)
 
 
 def mtu_limit(st):
@@ -834,10 +915,6 @@ def full_tunnel_bulk(st):
 
 # Rest.
 
-def build_idle(st):
-    build_pair(st)
-
-
 def idle(st):
     """Daemons under 5 % of a core, and busy cycles that mean work."""
     s = st.s
@@ -869,8 +946,10 @@ def idle(st):
                                                                    working)
 
 
-PAIR = (traceroute, ttl_and_checksum, time_exceeded, fragments, ecn_outer, ecn_marked, ecn_bulk,
-        mtu_limit, down_up)
+PAIR = (traceroute, ttl_and_checksum, time_exceeded, fragments, lan_mtu, kernel_routes_win,
+        wan_renumbered, mtu_limit, down_up)
+ECN = (ecn_outer, ecn_marked, ecn_bulk, ecn_bulk_dropped)
+MIXED = (ttl_and_checksum, fragments, ecn_marked, ecn_bulk)
 HUB = (mtu_fragmented, mtu_too_big, mss_clamp, hub_time_exceeded, hub_ttl)
 LANS = (two_lans, lan_routes, default_route)
 LANS_XDP = (neighbour_resolved, neighbour_kept, neighbour_moves)
@@ -883,10 +962,12 @@ def cases():
     queues = []
     for port in ("kernel", "xdp"):
         for build, fns in ((build_lans, LANS + (LANS_XDP if port == "xdp" else ())),
-                           (build_pair, PAIR), (build_hub, HUB), (build_filter, FILTER),
-                           (build_full, FULL), (build_idle, (idle,))):
+                           (build_pair, PAIR), (build_pair, ECN), (build_hub, HUB),
+                           (build_filter, FILTER), (build_full, FULL), (build_pair, (idle,))):
             stage = Stage(port, build)
             queues.append([stage.case(f.__name__.replace("_", "-"), f) for f in fns])
+    stage = Stage("mixed", build_mixed)
+    queues.append([stage.case(f.__name__.replace("_", "-"), f) for f in MIXED])
     out = []
     while any(queues):
         out += [q.pop(0) for q in queues if q]
