@@ -305,6 +305,7 @@ static int on_barrier(struct dataplane *dp, const struct dpapi_barrier *m)
 static int on_peer_ref(struct dataplane *dp, const struct dpapi_peer_ref *m, char *text)
 {
 	struct worker_command c = {.type = WORKER_CMD_KEEPALIVE, .peer_id = m->id};
+	int ret;
 
 	if (!peer_get(dp->peers, m->id))
 		return refuse(text, -ENOENT, "no such peer");
@@ -312,7 +313,17 @@ static int on_peer_ref(struct dataplane *dp, const struct dpapi_peer_ref *m, cha
 		tell_workers(dp, WORKER_CMD_DROP_STAGED, m->id);
 		return 0;
 	}
-	return worker_command(dp->workers[m->id % dp->worker_count], &c);
+	ret = worker_command(dp->workers[m->id % dp->worker_count], &c);
+	return ret < 0 ? refuse(text, ret, "the worker has too much to do") : 0;
+}
+
+static int on_counter(const struct dpapi_counter *m, char *text)
+{
+	int ret = control_counter_set(m);
+
+	return ret < 0 ? refuse(text, ret,
+				ret == -ENOSPC ? "counter: too many" : "counter: without a name")
+		       : 0;
 }
 
 static int dispatch(struct dataplane *dp, const union message *m, const uint8_t *body,
@@ -345,7 +356,7 @@ static int dispatch(struct dataplane *dp, const union message *m, const uint8_t 
 	case DPAPI_BARRIER:
 		return on_barrier(dp, &m->barrier);
 	case DPAPI_COUNTER:
-		return control_counter_set(&m->counter);
+		return on_counter(&m->counter, text);
 	default:
 		return refuse(text, -EOPNOTSUPP, "not a message that a controller sends");
 	}
