@@ -24,7 +24,7 @@
 #define RIG_SENT_MAX	4096 /* a worker */
 #define RIG_FED_MAX	256
 #define RIG_EVENTS_MAX	4096
-#define RIG_STEER_MAX	1024
+#define RIG_STEER_MAX	16384
 #define RIG_MTU_MAX	9000
 #define RIG_NOW_NS	(1000ull * 1000000000ull)
 #define RIG_SECOND	1000000000ull
