@@ -96,6 +96,27 @@ static int count_hop(uint16_t id, const struct nexthop *n, void *arg)
 	return 0;
 }
 
+/* What the kernel is not known to have any more is not sent to; gateways keep their number. */
+static void test_forget(void **state)
+{
+	struct neigh_table *t = neigh_table_new(4);
+	const uint8_t mac[6] = {2, 0, 0, 0, 0, 9};
+	uint8_t a[4] = {10, 0, 0, 1}, b[4] = {10, 0, 0, 2};
+	int held = neigh_hold(t, 0, 1, AF_INET, a);
+
+	assert_int_equal(neigh_set(t, 0, 1, AF_INET, a, mac), held);
+	assert_true(neigh_set(t, 0, 1, AF_INET, b, mac) > 0);
+	neigh_forget(t);
+	assert_int_equal(neigh_find(t, 0, 1, AF_INET, a), held);
+	assert_int_equal(atomic_load(&neigh_get(t, (uint16_t)held)->mac), 0);
+	assert_int_equal(neigh_find(t, 0, 1, AF_INET, b), 0);
+	assert_int_equal(neigh_count(t), 1);
+	neigh_forget(t);
+	neigh_put(t, (uint16_t)held);
+	assert_int_equal(neigh_count(t), 0);
+	neigh_table_free(t);
+}
+
 static void test_random_hops(void **state)
 {
 	struct neigh_table *t = neigh_table_new(1000);
@@ -189,6 +210,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_random_hops),
 		cmocka_unit_test(test_readers),
 	};

@@ -216,6 +216,12 @@ static void test_wan_rx(void)
 	uint8_t buf[256], m[MESSAGE_BYTES];
 	uint32_t len;
 
+	/* To a host behind us, of whom we have a route: passes through, the kernel forwards. */
+	message(m, 0x11);
+	assert_int_equal(
+		port.ops->steer_prefix(&port, host_ip, AF_INET, 32, 0, PORT_STEER_HOLE, false), 0);
+	len = frame(buf, wan_mac, remote_ip, host_ip, LISTEN, m, sizeof(m));
+	assert_int_equal(send(wire_wan, buf, len, 0), len);
 	message(m, 0x5a);
 	len = frame(buf, wan_mac, remote_ip, wan_ip, LISTEN, m, sizeof(m));
 	assert_int_equal(send(wire_wan, buf, len, 0), len);
