@@ -13,8 +13,6 @@
 	X(DROP_NONE, 0, "not dropped")                                                             \
 	/* classify */                                                                             \
 	X(DROP_CLASSIFY_RUNT, 1, "outer datagram shorter than its message type allows")            \
-	X(DROP_CLASSIFY_UNKNOWN_TYPE, 1, "outer datagram of no known message type")                \
-	X(DROP_CLASSIFY_BAD_LENGTH, 1, "handshake message of another length than its type's")      \
 	X(DROP_CLASSIFY_OVERSIZE, 1, "outer datagram larger than any peer may send")               \
 	/* open */                                                                                 \
 	X(DROP_OPEN_UNKNOWN_INDEX, 1, "receiver index of no session")                              \

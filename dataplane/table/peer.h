@@ -33,7 +33,6 @@ struct peer {
 	_Atomic uint32_t flags;		  /* c: DPAPI_PEER_* */
 	_Atomic(struct session *) tx;	  /* c, w: the session that sends, or NULL */
 	_Atomic(struct peer_path *) path; /* c: NULL = none yet */
-	_Atomic uint32_t staged;	  /* w: packets that wait for a handshake, all workers */
 
 	/* Activity, w. */
 	_Atomic uint64_t last_rx_ns __attribute__((aligned(64))); /* authenticated */

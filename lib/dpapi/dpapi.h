@@ -327,7 +327,7 @@ struct dpapi_peer_state {
 	uint64_t last_rx_ns; /* authenticated */
 	uint64_t last_tx_ns;
 	struct dpapi_path path;
-	uint32_t staged;
+	uint32_t reserved;
 };
 
 struct dpapi_session_state {

@@ -157,7 +157,7 @@ static union message example(uint16_t type)
 							 .last_rx_ns = 105,
 							 .last_tx_ns = 106,
 							 .path = A_PATH,
-							 .staged = 107};
+							 .reserved = 107};
 		break;
 	case DPAPI_SESSION_STATE:
 		m.SESSION_STATE = (struct dpapi_session_state){.peer_id = 7,
