@@ -290,8 +290,12 @@ static void on_link(struct mirror *m, const struct nlmsghdr *nlh)
 		__atomic_store_n(&dev->mtu, (uint16_t)(mtu > UINT16_MAX ? UINT16_MAX : mtu),
 				 __ATOMIC_RELAXED);
 	}
-	if (t.at[IFLA_ADDRESS] && mnl_attr_get_payload_len(t.at[IFLA_ADDRESS]) == 6)
+	if (t.at[IFLA_ADDRESS] && mnl_attr_get_payload_len(t.at[IFLA_ADDRESS]) == 6 &&
+	    memcmp(dev->mac, mnl_attr_get_payload(t.at[IFLA_ADDRESS]), 6) != 0) {
 		memcpy(dev->mac, mnl_attr_get_payload(t.at[IFLA_ADDRESS]), 6);
+		if (d.port->ops->mac_changed)
+			d.port->ops->mac_changed(d.port, d.index);
+	}
 	m->is_dirty = true;
 }
 

@@ -112,6 +112,8 @@ struct port_ops {
 	/* Mesh prefixes and own addresses for steering programs; NULL if not needed. */
 	int (*steer_prefix)(struct port *p, const uint8_t *addr, int family, uint8_t prefix_len,
 			    uint16_t mtu, enum port_steer kind, bool remove);
+	/* netdev[n] has another MAC address; NULL if that is nothing to the port. */
+	void (*mac_changed)(struct port *p, unsigned n);
 	/* Counters of its own (verdicts of a steering program); NULL if there are none. */
 	unsigned (*counters)(struct port *p, struct port_counter *out);
 	/* One object with what the port is and what was probed: into an open JSON object. */

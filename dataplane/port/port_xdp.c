@@ -22,6 +22,7 @@
 #include "dataplane/port/xdp_spec.h"
 #include "dataplane/worker.h"
 #include "ebpf/steer_shared.h"
+#include "lib/base/log.h"
 #include "lib/wire/ether.h"
 
 enum source { SOURCE_TUN, SOURCE_UDP_V4, SOURCE_UDP_V6 };
@@ -365,6 +366,16 @@ static int xdp_prefix(struct port *p, const uint8_t *addr, int family, uint8_t p
 				mtu < p->mtu_max ? mtu : p->mtu_max, kind, remove);
 }
 
+static void xdp_mac_changed(struct port *p, unsigned n)
+{
+	struct xdp_port *x = p->priv;
+	int rc = xdp_steer_set_iface(&x->steer, n, &p->netdev[n]);
+
+	/* Its frames then go through the kernel. */
+	if (rc)
+		log_warn("xdp.mac", "interface=%s error=\"%s\"", p->netdev[n].name, strerror(-rc));
+}
+
 const struct port_ops port_xdp_ops = {
 	.kind = "xdp",
 	.id = DPAPI_PORT_XDP,
@@ -374,5 +385,6 @@ const struct port_ops port_xdp_ops = {
 	.rx = xdp_rx,
 	.tx = xdp_port_tx,
 	.steer_prefix = xdp_prefix,
+	.mac_changed = xdp_mac_changed,
 	.show = xdp_port_show,
 };

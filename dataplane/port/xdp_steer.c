@@ -92,7 +92,7 @@ int xdp_steer_add_socket(struct xdp_steer *s, unsigned n, unsigned queue, int fd
 											    : 0;
 }
 
-static int set_iface(struct xdp_steer *s, unsigned n, const struct port_netdev *d)
+int xdp_steer_set_iface(struct xdp_steer *s, unsigned n, const struct port_netdev *d)
 {
 	struct steer_iface value = {.xsk_base = n * STEER_QUEUES_MAX};
 	uint32_t key = d->ifindex;
@@ -126,7 +126,7 @@ int xdp_steer_attach(struct xdp_steer *s, unsigned n, const struct port_netdev *
 {
 	struct bpf_program *p = d->is_wan ? s->skel->progs.steer_wan : s->skel->progs.steer_lan;
 	int prog = bpf_program__fd(p);
-	int rc = set_iface(s, n, d);
+	int rc = xdp_steer_set_iface(s, n, d);
 
 	if (!rc && mode != XDP_STEER_GENERIC)
 		rc = attach_mode(prog, d->ifindex, XDP_FLAGS_DRV_MODE);

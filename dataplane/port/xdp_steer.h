@@ -33,6 +33,8 @@ void xdp_steer_close(struct xdp_steer *s);
 
 /* The socket of a queue of netdev number n of the port. */
 int xdp_steer_add_socket(struct xdp_steer *s, unsigned n, unsigned queue, int fd);
+/* Which frames on netdev number n of the port are for us: those to its MAC address. */
+int xdp_steer_set_iface(struct xdp_steer *s, unsigned n, const struct port_netdev *d);
 /* From here on frames come in: sockets are added before. 0, or a negative errno with err. */
 int xdp_steer_attach(struct xdp_steer *s, unsigned n, const struct port_netdev *d,
 		     enum xdp_mode mode, char *err);

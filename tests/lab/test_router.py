@@ -764,6 +764,39 @@ def neighbour_moves(st):
     return "gap %.0f ms" % gap
 
 
+def verdict(node, name):
+    """Frames on which the steering programs of a gateway decided so."""
+    rows = node.show("ports")
+    return (rows["ports"] if isinstance(rows, dict) else rows)[0]["verdicts"][name]
+
+
+def gateway_moves(st):
+    """The gateway's own interfaces get other MACs; frames go on by XDP, with the new ones."""
+    s, node = st.s, st.nodes[1]
+    for dev, new in (("eth1", "02:00:00:00:ca:fe"), ("eth0", "02:00:00:00:ca:ff")):
+        s[1].gw.ip("link set %s address %s" % (dev, new))
+    s[1].host.sh("ip", "neigh", "flush", "dev", "eth0")
+    s[2].gw.sh("ip", "neigh", "flush", "dev", "eth0")
+    for family in FAMILIES:
+        s[1].host.wait_ping(s[2].host_addr(family), 5)
+    caps = [arriving(st, s[1].host, "udp port 9000"), leaving(st, 1, "udp port %d" % PORT)]
+    before = node.counters()
+    taken = {name: verdict(node, name) for name in ("LAN_MESH", "WAN_DATA")}
+    got = Udp(st.lab, (s[1].host, s[1].host4), (s[2].host, s[2].host4), rate=1000,
+              seconds=2).wait()
+    after = node.counters()
+    check(lost(got) == (0, 0), account(got))
+    inside, outside = [c.stop() for c in caps]
+    check({f[6:12].hex(":") for _, f in inside} == {"02:00:00:00:ca:fe"}, "old MAC on the LAN")
+    check(len(outside) > 1900, "old MAC on the WAN")
+    for name in ("tx_tun_calls", "tx_udp_calls"):
+        n = after[name] - before[name]
+        check(n < 200, "%s: %d with 2000 packets" % (name, n))
+    for name in ("LAN_MESH", "WAN_DATA"):
+        n = verdict(node, name) - taken[name]
+        check(n >= 1900, "XDP took %d of 2000 packets: %s" % (n, name))
+
+
 # Rules.
 
 def build_filter(st):
@@ -952,7 +985,7 @@ ECN = (ecn_outer, ecn_marked, ecn_bulk, ecn_bulk_dropped)
 MIXED = (ttl_and_checksum, fragments, ecn_marked, ecn_bulk)
 HUB = (mtu_fragmented, mtu_too_big, mss_clamp, hub_time_exceeded, hub_ttl)
 LANS = (two_lans, lan_routes, default_route)
-LANS_XDP = (neighbour_resolved, neighbour_kept, neighbour_moves)
+LANS_XDP = (neighbour_resolved, neighbour_kept, neighbour_moves, gateway_moves)
 FILTER = (filter_none, filter_rules, filter_reload)
 FULL = (full_tunnel, full_tunnel_bulk)
 
