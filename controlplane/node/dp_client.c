@@ -15,6 +15,11 @@
 #define RETRY_MS 100
 /* Messages taken at one wake-up, so that a busy dataplane cannot starve the loop. */
 #define RECV_BURST 256
+/*
+ * What may wait for a dataplane that does not read: several times the whole picture
+ * of 65,536 peers. Beyond it a new connection, with the picture sent anew, is less.
+ */
+#define OUT_BYTES_MAX ((size_t)256 << 20)
 
 struct outgoing {
 	struct outgoing *next;
@@ -38,6 +43,7 @@ struct dp_client {
 	bool told_down; /* an error was logged since the last connection */
 	uint32_t seq;
 	struct outgoing *out_first, **out_last;
+	size_t out_bytes;
 	struct pending *pending_first, **pending_last;
 	const struct dp_client_ops *ops;
 	void *arg;
@@ -60,8 +66,9 @@ static void free_handle(uv_handle_t *h)
 	free(h);
 }
 
-static void out_free(struct outgoing *o)
+static void out_free(struct dp_client *c, struct outgoing *o)
 {
+	c->out_bytes -= o->len;
 	/* It may carry session keys. */
 	sodium_memzero(o->data, o->len);
 	free(o);
@@ -75,7 +82,7 @@ static void drop_queues(struct dp_client *c)
 		struct outgoing *o = c->out_first;
 
 		c->out_first = o->next;
-		out_free(o);
+		out_free(c, o);
 	}
 	c->out_last = &c->out_first;
 	c->pending_first = NULL;
@@ -118,6 +125,12 @@ static void watch(struct dp_client *c)
 	uv_poll_start(c->poll, UV_READABLE | (c->out_first ? UV_WRITABLE : 0), on_poll);
 }
 
+/* Not where it was noticed: the sender may be in the middle of its picture. */
+static void on_overflow(uv_timer_t *timer)
+{
+	disconnect(timer->data, -ENOBUFS);
+}
+
 static int transmit(struct dp_client *c, void *msg, size_t len)
 {
 	struct outgoing *o;
@@ -127,6 +140,10 @@ static int transmit(struct dp_client *c, void *msg, size_t len)
 		err = dpapi_msg_send(c->fd, msg, len, NULL, 0);
 	if (err != -EAGAIN)
 		return err;
+	if (c->out_bytes + len > OUT_BYTES_MAX) {
+		uv_timer_start(&c->retry, on_overflow, 0, 0);
+		return -ENOBUFS;
+	}
 	o = malloc(sizeof(*o) + len);
 	if (!o)
 		return -ENOMEM;
@@ -135,6 +152,7 @@ static int transmit(struct dp_client *c, void *msg, size_t len)
 	memcpy(o->data, msg, len);
 	*c->out_last = o;
 	c->out_last = &o->next;
+	c->out_bytes += len;
 	watch(c);
 	return 0;
 }
@@ -154,7 +172,7 @@ static void flush(struct dp_client *c)
 		c->out_first = o->next;
 		if (!c->out_first)
 			c->out_last = &c->out_first;
-		out_free(o);
+		out_free(c, o);
 	}
 	watch(c);
 }

@@ -13,6 +13,7 @@
 
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/peer.h"
+#include "controlplane/node/timestamps.h"
 #include "controlplane/noise/wg_cookie.h"
 #include "controlplane/noise/wg_handshake.h"
 #include "lib/base/fileio.h"
@@ -167,12 +168,18 @@ static void test_programs_the_dataplane(void **state)
 
 static void test_install_is_acknowledged_first(void **state)
 {
+	uint8_t kept[WG_TIMESTAMP_BYTES];
+
 	(void)state;
+	assert_false(timestamps_get(b.node.timestamps, a.public_key.bytes, kept));
 	b.dp.hold_acks = true;
 	fake_dp_event(&a.dp, DPAPI_EVENT_HANDSHAKE, a.dp.peer.id, 0);
 	RUN_UNTIL(b.dp.session_count == 1);
 	run_ms(100);
 	assert_int_equal(a.dp.session_count, 0);
+	/* Nor does it leave before the initiation can be told from a replay of it for ever. */
+	assert_true(timestamps_get(b.node.timestamps, a.public_key.bytes, kept));
+	assert_memory_equal(kept, peer_of(&b)->engine.remote.last_accepted, sizeof(kept));
 	fake_dp_release_acks(&b.dp);
 	RUN_UNTIL(a.dp.session_count == 1 && a.dp.keepalives == 1);
 	check_session_pair();
@@ -399,6 +406,25 @@ static void test_bad_reload_changes_nothing(void **state)
 	assert_true(wg_peer_is_usable(&peer_of(&a)->engine, clock_now_ns()));
 }
 
+/* A dataplane that does not read costs a bounded amount of memory. */
+static void test_stopped_dataplane_is_dropped(void **state)
+{
+	static struct {
+		struct dpapi_rules rules;
+		uint8_t rest[60000];
+	} msg;
+
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		msg.rules.hdr.type = DPAPI_RULES;
+		dp_sync_send(&a.node, &msg, sizeof(msg));
+	}
+	assert_true(dp_sync_is_ready(&a.node));
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_false(dp_sync_is_ready(&a.node));
+	RUN_UNTIL(a.dp.hellos == 2 && dp_sync_is_ready(&a.node));
+}
+
 /* While the connection is lost a peer goes and another gets its number. */
 static void test_stranger_with_our_id_is_removed(void **state)
 {
@@ -428,6 +454,7 @@ int main(void)
 		T(test_reload_and_stop),
 		T(test_bad_reload_changes_nothing),
 		T(test_stranger_with_our_id_is_removed),
+		T(test_stopped_dataplane_is_dropped),
 #undef T
 	};
 
