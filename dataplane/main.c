@@ -46,7 +46,8 @@
 #include "lib/base/harden.h"
 #include "lib/base/log.h"
 
-#define SESSION_SLOTS_START 4096
+/* causewayd fills no more than it was told of at the hello: four for each of 100,000 peers. */
+#define SESSION_SLOTS_START (1u << 19)
 #define COMMAND_RING	    4096 /* power of two */
 #define EVENT_RING	    4096
 #define POOL_MBUFS	    16384
