@@ -316,7 +316,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct dp_client *c = poll->data;
 
 	if (status < 0) {
-		disconnect(c, status);
+		/* libuv has EBADF for whatever poll calls an error. */
+		disconnect(c, status == UV_EBADF ? -ECONNRESET : status);
 		return;
 	}
 	if (events & UV_READABLE)

@@ -22,7 +22,8 @@ struct refresh_wait {
 struct dp_refresh {
 	struct node *node;
 	bool busy;
-	char *text; /* of the answer, as far as it has come */
+	bool is_late; /* the last question was not answered in time */
+	char *text;   /* of the answer, as far as it has come */
 	size_t len;
 	struct refresh_wait *waits;
 	uv_timer_t timeout;
@@ -49,7 +50,15 @@ void dp_refresh_cancel(struct dp_refresh *r)
 
 static void on_timeout(uv_timer_t *t)
 {
-	dp_refresh_cancel(t->data);
+	struct dp_refresh *r = t->data;
+
+	r->is_late = true;
+	dp_refresh_cancel(r);
+}
+
+bool dp_refresh_is_late(const struct dp_refresh *r)
+{
+	return r->is_late;
 }
 
 void dp_refresh_start(struct dp_refresh *r, void (*cb)(void *arg), void *arg)
@@ -109,6 +118,7 @@ void dp_refresh_reply(struct dp_refresh *r, const struct dpapi_show_reply *reply
 	char *text;
 	size_t i;
 
+	r->is_late = false;
 	if (!r->busy || reply->error || r->len + body_len > TEXT_MAX) {
 		dp_refresh_cancel(r);
 		return;

@@ -18,6 +18,8 @@ int dp_refresh_open(struct node *n, struct dp_refresh **out);
 void dp_refresh_close(struct dp_refresh *r);
 /* cb is called once; from inside, if there is no dataplane. */
 void dp_refresh_start(struct dp_refresh *r, void (*cb)(void *arg), void *arg);
+/* The last question was not answered within a second. */
+bool dp_refresh_is_late(const struct dp_refresh *r);
 /* A piece of the answer. */
 void dp_refresh_reply(struct dp_refresh *r, const struct dpapi_show_reply *reply,
 		      const uint8_t *body, size_t body_len);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "controlplane/node/dp_path.h"
+#include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/handshake.h"
 #include "controlplane/node/link.h"
@@ -87,6 +88,8 @@ static void put_health(struct json_out *j, const struct node *n)
 	if (!dp_sync_is_ready(n))
 		complain(j, "causeway-dp does not answer at %s: no new sessions are possible.",
 			 n->opt.dp_socket);
+	else if (dp_refresh_is_late(n->refresh))
+		complain(j, "causeway-dp does not answer in time: counters may be old.");
 	if (n->config->filter.mode == DPAPI_FILTER_NONE)
 		complain(j,
 			 "No packet filter is configured, so nothing passes: %s needs "
