@@ -75,8 +75,26 @@ static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags)
 	return nlh;
 }
 
+static bool has_end(const void *buf, ssize_t bytes)
+{
+	const struct nlmsghdr *nlh = buf;
+	int left = (int)bytes;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The answer to the last request. -EINTR: a listing that changed under way. It is
+ * read to its end all the same, or its rest would answer the next request.
+ */
 static int receive(struct netlink *nl, mnl_cb_t cb, void *arg)
 {
+	bool is_disturbed = false;
+
 	for (;;) {
 		ssize_t n = mnl_socket_recvfrom(nl->sock, nl->buf, sizeof(nl->buf));
 		int rc;
@@ -86,10 +104,11 @@ static int receive(struct netlink *nl, mnl_cb_t cb, void *arg)
 		if (n < 0)
 			return -errno;
 		rc = mnl_cb_run(nl->buf, (size_t)n, nl->seq, nl->portid, cb, arg);
-		if (rc < 0)
+		if (rc < 0 && errno != EINTR)
 			return -errno;
-		if (rc == MNL_CB_STOP)
-			return 0;
+		is_disturbed |= rc < 0;
+		if (rc == MNL_CB_STOP || (rc < 0 && has_end(nl->buf, n)))
+			return is_disturbed ? -EINTR : 0;
 	}
 }
 
