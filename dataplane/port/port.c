@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dataplane/port/bpf_log.h"
 #include "lib/base/bug.h"
 
 #define KIND_NAME_MAX 16
@@ -47,6 +48,7 @@ int port_open(struct port *p, uint8_t index, const char *spec, const struct port
 			 (int)(len < KIND_NAME_MAX ? len : KIND_NAME_MAX), spec, known);
 		return -EINVAL;
 	}
+	bpf_log_init();
 	rc = p->ops->open(p, *colon ? colon + 1 : colon, env, err);
 	if (rc)
 		p->ops = NULL;
