@@ -36,7 +36,7 @@ static unsigned first_queue_source(const struct xdp_port *x)
 }
 
 static int probe_netdevs(struct port *p, const struct xdp_port *x, const struct xdp_spec *spec,
-			 unsigned *queues, char *err)
+			 struct xdp_netdev_queues *queues, char *err)
 {
 	uint32_t mtu_max = x->area.frame_bytes - ETHER_HEADER_BYTES;
 
@@ -53,10 +53,10 @@ static int probe_netdevs(struct port *p, const struct xdp_port *x, const struct 
 				 d->name, d->mtu, mtu_max);
 			return -EMSGSIZE;
 		}
-		if (queues[i] > STEER_QUEUES_MAX)
-			queues[i] = STEER_QUEUES_MAX;
-		if (spec->queues_max && queues[i] > spec->queues_max)
-			queues[i] = spec->queues_max;
+		if (queues[i].rx > STEER_QUEUES_MAX)
+			queues[i].rx = STEER_QUEUES_MAX;
+		if (spec->queues_max && queues[i].rx > spec->queues_max)
+			queues[i].rx = spec->queues_max;
 	}
 	p->netdev_count = spec->netdev_count;
 	return 0;
@@ -95,13 +95,14 @@ static int open_queue(struct port *p, struct xdp_port *x, unsigned netdev, unsig
 	return rc;
 }
 
-static int open_queues(struct port *p, struct xdp_port *x, const unsigned *queues, char *err)
+static int open_queues(struct port *p, struct xdp_port *x, const struct xdp_netdev_queues *queues,
+		       char *err)
 {
 	unsigned total = 0;
 	uint32_t size;
 
 	for (unsigned i = 0; i < p->netdev_count; i++)
-		total += queues[i];
+		total += queues[i].rx;
 	if (total > x->worker_count * XDP_PORT_RX_MAX) {
 		snprintf(err, PORT_ERROR_TEXT,
 			 "%u queues; %u workers take %u (queues= limits them)", total,
@@ -113,11 +114,12 @@ static int open_queues(struct port *p, struct xdp_port *x, const unsigned *queue
 		return -ENOMEM;
 	size = ring_size(x->area.pool, total);
 	for (unsigned i = 0; i < p->netdev_count; i++) {
-		for (unsigned q = 0; q < queues[i]; q++) {
+		for (unsigned q = 0; q < queues[i].rx; q++) {
 			int rc = open_queue(p, x, i, q, size, err);
 
 			if (rc)
 				return rc;
+			x->queue[x->queue_count - 1].has_tx = q < queues[i].tx;
 		}
 	}
 	return 0;
@@ -132,7 +134,8 @@ static struct xdp_queue *choose_tx(struct xdp_port *x, unsigned worker, unsigned
 	for (unsigned i = 0; i < x->queue_count; i++) {
 		struct xdp_queue *q = &x->queue[i];
 
-		if (q->netdev != netdev)
+		/* Number 0 always sends: there is one. */
+		if (q->netdev != netdev || !q->has_tx)
 			continue;
 		if (q->worker == worker)
 			return q;
@@ -223,7 +226,7 @@ static void port_free(struct xdp_port *x)
 
 static int open_frames(struct port *p, struct xdp_port *x, const struct xdp_spec *spec, char *err)
 {
-	unsigned queues[PORT_NETDEVS_MAX];
+	struct xdp_netdev_queues queues[PORT_NETDEVS_MAX];
 	int rc = probe_netdevs(p, x, spec, queues, err);
 
 	if (rc)

@@ -17,17 +17,22 @@ static int ask(int fd, const struct port_netdev *d, unsigned long request, struc
 }
 
 /* Drivers without channels (and old veth) have one queue. */
-static unsigned queue_count(int fd, const struct port_netdev *d)
+static struct xdp_netdev_queues count_queues(int fd, const struct port_netdev *d)
 {
 	struct ethtool_channels c = {.cmd = ETHTOOL_GCHANNELS};
+	struct xdp_netdev_queues q = {1, 1};
 	struct ifreq r = {.ifr_data = (void *)&c};
 
 	if (ask(fd, d, SIOCETHTOOL, &r))
-		return 1;
-	return c.combined_count + c.rx_count ? c.combined_count + c.rx_count : 1;
+		return q;
+	if (c.combined_count + c.rx_count)
+		q.rx = c.combined_count + c.rx_count;
+	if (c.combined_count + c.tx_count)
+		q.tx = c.combined_count + c.tx_count;
+	return q;
 }
 
-int xdp_netdev_probe(struct port_netdev *d, unsigned *queues, char *err)
+int xdp_netdev_probe(struct port_netdev *d, struct xdp_netdev_queues *queues, char *err)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq r = {0};
@@ -54,7 +59,7 @@ int xdp_netdev_probe(struct port_netdev *d, unsigned *queues, char *err)
 	if (rc)
 		goto fail;
 	d->mtu = (uint16_t)(r.ifr_mtu > UINT16_MAX ? UINT16_MAX : r.ifr_mtu);
-	*queues = queue_count(fd, d);
+	*queues = count_queues(fd, d);
 	close(fd);
 	return 0;
 fail:

@@ -5,10 +5,12 @@
 
 #include "dataplane/port/port.h"
 
-/*
- * Fills index, MAC and MTU of d by its name; *queues: receive queues in use.
- * 0, or a negative errno with err.
- */
-int xdp_netdev_probe(struct port_netdev *d, unsigned *queues, char *err);
+/* Queues in use, each way at least one. */
+struct xdp_netdev_queues {
+	unsigned rx, tx;
+};
+
+/* Fills index, MAC and MTU of d by its name, and *queues. 0, or a negative errno with err. */
+int xdp_netdev_probe(struct port_netdev *d, struct xdp_netdev_queues *queues, char *err);
 
 #endif

@@ -321,6 +321,9 @@ void xdp_queue_tx_end(struct xdp_queue *q)
 		q->tx_flying += q->tx_pending;
 		q->tx_pending = 0;
 		kick(q);
+	} else if (q->tx_flying >= q->ring_size) {
+		/* Left over from when the interface was down: nothing else would send them. */
+		kick(q);
 	}
 	if (q->is_tx_shared)
 		rte_spinlock_unlock(&q->tx_lock);

@@ -55,6 +55,7 @@ struct xdp_queue {
 	uint8_t netdev; /* index into the port's netdevs */
 	uint8_t worker; /* that receives */
 	bool is_zero_copy;
+	bool has_tx;	   /* the interface has a transmit queue of this number */
 	bool is_tx_shared; /* several workers send on it */
 	uint32_t ring_size;
 

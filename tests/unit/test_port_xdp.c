@@ -42,6 +42,13 @@
 #define MESSAGE_BYTES 96
 #define NH_WAN	      1
 #define NH_LAN	      2
+#define FLOWS	      64 /* of the test of queues, each a UDP port */
+#define FLOW_PACKETS  60
+#define FLOW_ROUNDS   3
+#define XDP_RING_MAX  2048
+#define UP_TRIES      25
+#define UP_PAUSE_US   20000
+#define FLOW_PORT     10000
 
 static const uint8_t wan_mac[6] = {0x02, 0, 0, 0, 0, 0x01}, wanp_mac[6] = {0x02, 0, 0, 0, 0, 0x02};
 static const uint8_t lan_mac[6] = {0x02, 0, 0, 0, 0, 0x03}, lanp_mac[6] = {0x02, 0, 0, 0, 0, 0x04};
@@ -55,6 +62,7 @@ static struct dataplane dp;
 static struct worker *worker[2];
 static struct neigh_source source_wan, source_lan;
 static int wire_wan, wire_lan;
+static int wire_many; /* to an interface of several queues */
 
 /* The one neighbour that a look-up by address finds. */
 uint16_t neigh_find(const struct neigh_table *t, uint8_t port_index, uint8_t netdev, int family,
@@ -82,6 +90,11 @@ static int wire_open(const char *name)
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&ll, sizeof(ll)), 0);
 	return fd;
+}
+
+static unsigned number_at(const uint8_t *p)
+{
+	return (unsigned)(p[0] << 8 | p[1]);
 }
 
 /* Ethernet, IPv4, UDP; payload p, or zeros. Returns the length. */
@@ -147,7 +160,7 @@ static struct worker *owner(unsigned netdev)
 	return worker[netdev % dp.worker_count];
 }
 
-/* The next UDP frame to `port_number` on the wire, 0 = none came. */
+/* The next UDP frame to `port_number` (0: any) on the wire, 0 = none came. */
 static uint32_t next_frame(int wire, uint16_t port_number, uint8_t *out, uint32_t size)
 {
 	uint64_t until_ns = clock_now_ns() + WAIT_NS;
@@ -163,19 +176,20 @@ static uint32_t next_frame(int wire, uint16_t port_number, uint8_t *out, uint32_
 		if (n < 42 || from.sll_pkttype == PACKET_OUTGOING || out[12] != 0x08 ||
 		    out[13] != 0x00 || out[23] != IP_PROTO_UDP)
 			continue;
-		if ((out[36] << 8 | out[37]) == port_number)
+		if (!port_number || number_at(out + 36) == port_number)
 			return (uint32_t)n;
 	}
 	return 0;
 }
 
-static void port_start(unsigned workers, const char *mode)
+static void port_start_lan(unsigned workers, const char *lan, const char *mode)
 {
 	struct port_env env = {
 		.workers = workers, .pool = pool, .mbuf_data_bytes = RTE_MBUF_DEFAULT_BUF_SIZE};
 	char err[PORT_ERROR_TEXT] = "", spec[128];
 
-	snprintf(spec, sizeof(spec), "wan=wan0,lan=lan0,listen=%u,tun=cw0,mode=%s", LISTEN, mode);
+	snprintf(spec, sizeof(spec), "wan=wan0,lan=%s,listen=%u,tun=cw0,mode=%s", lan, LISTEN,
+		 mode);
 	port = (struct port){.ops = &port_xdp_ops, .control_fd_v4 = -1, .control_fd_v6 = -1};
 	dp.worker_count = workers;
 	if (port.ops->open(&port, spec, &env, err))
@@ -185,6 +199,11 @@ static void port_start(unsigned workers, const char *mode)
 		-0);
 	assert_int_equal(
 		port.ops->steer_prefix(&port, wan_ip, AF_INET, 32, 0, PORT_STEER_OWN, false), 0);
+}
+
+static void port_start(unsigned workers, const char *mode)
+{
+	port_start_lan(workers, "lan0", mode);
 }
 
 static void test_lan_rx(void)
@@ -377,6 +396,26 @@ static void test_show(void)
 	json_out_fini(&js);
 }
 
+/* All that comes from the LAN within a while: by which worker, and in which order. */
+static unsigned take_flows(struct worker *w, uint16_t *next)
+{
+	unsigned n = receive(w, false, 1);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct packet *p = &w->batch.pkts[i];
+		unsigned flow = number_at(p->data + 22) - FLOW_PORT;
+
+		assert_int_equal(p->drop, DROP_NONE);
+		assert_true(flow < FLOWS);
+		assert_int_equal(number_at(p->data + 28), next[flow]);
+		next[flow]++;
+		p->out = PACKET_OUT_LAN;
+		p->port_out = 0;
+		p->nexthop = NH_LAN;
+	}
+	return n;
+}
+
 static void test_port(unsigned workers, const char *mode)
 {
 	/* A pool's cache belongs to no thread here: all free buffers are counted. */
@@ -437,6 +476,153 @@ static void test_killed(void **state)
 	port.ops->close(&port);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	close(ready[0]);
+}
+
+/* A few rounds of one packet a flow, each numbered. */
+static void send_flows(uint16_t first)
+{
+	uint8_t buf[256];
+
+	for (uint16_t round = first; round < first + FLOW_ROUNDS; round++) {
+		for (uint16_t flow = 0; flow < FLOWS; flow++) {
+			uint8_t number[8] = {(uint8_t)(round >> 8), (uint8_t)round};
+			uint32_t len = frame(buf, lan_mac, host_ip, far_ip,
+					     (uint16_t)(FLOW_PORT + flow), number, 8);
+
+			assert_int_equal(send(wire_many, buf, len, 0), len);
+		}
+	}
+}
+
+/* What was sent has come, to whichever worker, and goes back out of the interface. */
+static void return_flows(uint16_t *next, unsigned *by_worker)
+{
+	uint64_t until_ns = clock_now_ns() + WAIT_NS;
+	unsigned done = 0;
+
+	for (unsigned turn = 0; done < FLOWS * FLOW_ROUNDS; turn++) {
+		struct worker *w = worker[turn % 2];
+		unsigned n = take_flows(w, next);
+
+		if (clock_now_ns() > until_ns)
+			fail_msg("%u of %u packets came", done, FLOWS * FLOW_ROUNDS);
+		port.ops->tx(&port, w, &w->batch);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(w->batch.pkts[i].out, PACKET_OUT_NONE);
+		finish(w);
+		done += n;
+		by_worker[w->id] += n;
+	}
+}
+
+/* Flows spread over the queues and both workers; each keeps its order, and none loses a packet. */
+static void check_queues(const char *add_link)
+{
+	uint16_t next[FLOWS] = {0}, back[FLOWS] = {0};
+	unsigned by_worker[2] = {0};
+	uint8_t buf[256];
+
+	run(add_link);
+	run("for i in many0 manyp; do ip link set $i up; done");
+	wire_many = wire_open("manyp");
+	port_start_lan(2, "many0", "native");
+	for (uint16_t first = 0; first < FLOW_PACKETS; first += FLOW_ROUNDS) {
+		send_flows(first);
+		return_flows(next, by_worker);
+		for (unsigned i = 0; i < FLOWS * FLOW_ROUNDS; i++) {
+			uint32_t len = next_frame(wire_many, 0, buf, sizeof(buf));
+			unsigned flow = len ? number_at(buf + 36) - FLOW_PORT : FLOWS;
+
+			assert_true(flow < FLOWS);
+			assert_int_equal(number_at(buf + 42), back[flow]);
+			back[flow]++;
+		}
+	}
+	assert_true(by_worker[0] > 0 && by_worker[1] > 0);
+	port.ops->close(&port);
+	close(wire_many);
+	run("ip link del many0");
+}
+
+static void test_queues(void **state)
+{
+	cpu_set_t before, one;
+
+	/* On one CPU: two have a backlog each, and the order between those is anyone's. */
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	check_queues("ip link add many0 address 02:00:00:00:00:03 numrxqueues 4 numtxqueues 4 "
+		     "type veth peer name manyp numrxqueues 4 numtxqueues 4");
+	/* More queues to receive than to send: both workers send on the one. */
+	check_queues("ip link add many0 address 02:00:00:00:00:03 numrxqueues 4 numtxqueues 1 "
+		     "type veth peer name manyp numrxqueues 4 numtxqueues 4");
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
+/* The interface's new MAC is the one that counts. */
+static void test_mac(void **state)
+{
+	static const uint8_t other_mac[6] = {0x02, 0, 0, 0, 0, 0x33};
+	uint8_t buf[256];
+	uint32_t len;
+
+	port_start(1, "native");
+	test_lan_rx();
+	memcpy(port.netdev[1].mac, other_mac, 6);
+	port.ops->mac_changed(&port, 1);
+	len = frame(buf, lan_mac, host_ip, far_ip, 9, NULL, 50);
+	assert_int_equal(send(wire_lan, buf, len, 0), len);
+	len = frame(buf, other_mac, host_ip, far_ip, 10, NULL, 50);
+	assert_int_equal(send(wire_lan, buf, len, 0), len);
+	assert_int_equal(receive(owner(1), false, 1), 1);
+	assert_int_equal(number_at(owner(1)->batch.pkts[0].data + 22), 10);
+	finish(owner(1));
+	port.ops->close(&port);
+}
+
+static enum drop_reason send_one_lan(uint16_t port_number)
+{
+	struct worker *w = worker[0];
+	uint8_t inner[256];
+	uint32_t len = frame(inner, lan_mac, far_ip, host_ip, port_number, NULL, 60) - 14;
+	struct packet *p;
+
+	w->batch.n = 0;
+	p = batch_add(&w->batch);
+	p->kind = PACKET_INNER;
+	p->out = PACKET_OUT_LAN;
+	p->port_out = 0;
+	p->nexthop = NH_LAN;
+	p->data = inner + 14;
+	p->len = (uint16_t)len;
+	port.ops->tx(&port, w, &w->batch);
+	return p->drop;
+}
+
+/* What the ring was filled with while the interface was down does not stop it for ever. */
+static void test_down_up(void **state)
+{
+	bool seen = false;
+	uint8_t buf[2048];
+
+	port_start(1, "native");
+	run("ip link set lan0 down");
+	for (unsigned i = 0; i < 2 * XDP_RING_MAX && send_one_lan(4445) == DROP_NONE; i++)
+		continue;
+	assert_int_equal(send_one_lan(4445), DROP_TX_RING_FULL);
+	run("ip link set lan0 up");
+	/* The carrier takes a moment. */
+	for (unsigned i = 0; i < UP_TRIES && !seen; i++) {
+		send_one_lan(4446);
+		usleep(UP_PAUSE_US);
+		while (recv(wire_lan, buf, sizeof(buf), 0) > 0)
+			seen |= buf[23] == IP_PROTO_UDP && number_at(buf + 36) == 4446;
+	}
+	assert_true(seen);
+	test_lan_rx();
+	port.ops->close(&port);
 }
 
 static void test_refused(void **state)
@@ -550,9 +736,9 @@ static int set_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_native),
-		cmocka_unit_test(test_generic),
-		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_native),	cmocka_unit_test(test_generic),
+		cmocka_unit_test(test_queues),	cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_down_up), cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_refused),
 	};
 
