@@ -358,8 +358,10 @@ static void test_ecn_goes_outside(void **state)
 	}
 }
 
+/* Three super-packets: to one peer, to nobody, to another peer. */
 static void test_super_packet(void **state)
 {
+	struct dpapi_session_set two = dp_rig_ready_peer(rig, 2, MTU, "10.2.0.0/16");
 	size_t len = udp(400);
 
 	b = dp_rig_batch(rig, 0);
@@ -369,18 +371,22 @@ static void test_super_packet(void **state)
 		inner[len - 1] = (uint8_t)i;
 		p = dp_rig_add_inside(rig, b, inner, len);
 		p->seg_size = 400;
-		p->leader = i < 8 ? 0 : 8;
+		p->leader = (uint8_t)(i / 4 * 4);
 	}
-	/* The second one goes nowhere: no follower may be sent. */
-	b->pkts[8].data[16] = 99;
+	/* Only the leaders are asked where they go. */
+	b->pkts[4].data[17] = 99;
+	b->pkts[8].data[17] = 2;
 	pipeline_inside(w, b);
 	assert_int_equal(rig->port[0].sent_count, 8);
 	assert_int_equal(dp_rig_dropped(rig, DROP_ROUTE_NO_PEER), 4);
 	for (unsigned i = 0; i < 8; i++) {
 		const struct rig_sent *s = &rig->port[0].sent[i];
 
-		inner[len - 1] = (uint8_t)i;
-		assert_int_equal(check_sealed(&session, s->bytes, s->meta.len, inner, len, MTU), i);
+		inner[len - 1] = (uint8_t)(i < 4 ? i : i + 4);
+		inner[17] = i == 4 ? 2 : 1;
+		assert_int_equal(check_sealed(i < 4 ? &session : &two, s->bytes, s->meta.len, inner,
+					      len, MTU),
+				 i % 4);
 	}
 }
 

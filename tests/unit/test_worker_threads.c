@@ -32,7 +32,7 @@
 #define STEADY	   5 /* this one stays, and is counted exactly */
 #define STEADY_IDX 0x7f05u
 #define CHANGES	   4000
-#define ROUNDS_MIN 50
+#define ROUNDS_MIN 500
 #define MTU	   1420
 #define INDEX_MAX  0x7f00u
 
@@ -293,9 +293,43 @@ static void test_workers_and_changes(void **state)
 	dp_rig_free(rig);
 }
 
+#define RESERVATIONS 200000u
+
+static struct session contended;
+
+static void *reserve(void *arg)
+{
+	uint64_t *total = arg, first, last = 0;
+
+	for (unsigned i = 0; i < RESERVATIONS; i++) {
+		unsigned n = 1 + i % 5;
+
+		if (!session_reserve(&contended, n, &first) || (i > 0 && first <= last))
+			return NULL;
+		last = first + n - 1;
+		*total += n;
+	}
+	return NULL;
+}
+
+static void test_counters_under_contention(void **state)
+{
+	pthread_t thread[WORKERS];
+	uint64_t total[WORKERS] = {0};
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, reserve, &total[i]), 0);
+	for (unsigned i = 0; i < WORKERS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(total[0], RESERVATIONS * 3);
+	assert_int_equal(total[1], RESERVATIONS * 3);
+	assert_int_equal(atomic_load(&contended.send_counter), total[0] + total[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_counters_under_contention),
 		cmocka_unit_test(test_workers_and_changes),
 	};
 
