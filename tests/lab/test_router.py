@@ -706,7 +706,7 @@ def neighbour_resolved(st):
         s[1].gw.sh("ip", "neigh", "flush", "dev", "eth1")
         before = node.counters()
         got = Udp(st.lab, (s[2].host, s[2].host_addr(family)), (s[1].host, s[1].host_addr(family)),
-                  rate=2000, seconds=2, both=False).wait()
+                  rate=2000, seconds=2, both=False, wait=1.0).wait()
         after = node.counters()
         check(not lost(got)[0], account(got))
         through_kernel = after["tx_tun_calls"] - before["tx_tun_calls"]
@@ -728,7 +728,7 @@ def neighbour_kept(st):
     log = gw.start("monitor", ["ip", "-ts", "monitor", "neigh"], stdout=st.lab.path("neigh.log"))
     before = node.counters()
     flows = [Udp(st.lab, (s[2].host, s[2].host_addr(f)), (s[1].host, s[1].host_addr(f)),
-                 rate=1000, seconds=26, both=False, port=9000 + f) for f in FAMILIES]
+                 rate=1000, seconds=26, both=False, port=9000 + f, wait=1.0) for f in FAMILIES]
     for f in flows:
         got = f.wait()
         check(not lost(got)[0], account(got))
@@ -783,7 +783,7 @@ def gateway_moves(st):
     before = node.counters()
     taken = {name: verdict(node, name) for name in ("LAN_MESH", "WAN_DATA")}
     got = Udp(st.lab, (s[1].host, s[1].host4), (s[2].host, s[2].host4), rate=1000,
-              seconds=2).wait()
+              seconds=2, wait=1.0).wait()
     after = node.counters()
     check(lost(got) == (0, 0), account(got))
     inside, outside = [c.stop() for c in caps]
@@ -876,8 +876,8 @@ def filter_reload(st):
     set_filter(st.nodes[1], [])
     both = rules(st, "7000,9000")
     set_filter(st.nodes[2], both)
-    flow = Udp(st.lab, *ends, rate=2000, seconds=6)
-    time.sleep(1)
+    flow = Udp(st.lab, *ends, rate=2000, seconds=6, wait=1.0)
+    time.sleep(2)
     check(not tcp_opens(s[1].host, s[2].host4), "TCP passes before")
     set_filter(st.nodes[2], both + rules(st, 7000, ["tcp"]))
     check(tcp_opens(s[1].host, s[2].host4), "TCP does not pass after the reload")
