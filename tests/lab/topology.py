@@ -6,7 +6,7 @@
                                        |
                                       gw3 -- host3   (when asked for)
 
-Site N is 10.N.0.0/24 and fd0N::/64 with the gateway at .1 (::1) and the host at .2
+Site N (not 9) is 10.N.0.0/24 and fd0N::/64 with the gateway at .1 (::1) and the host at .2
 (::2). Gateway N is 203.0.113.N and 2001:db8::N outside, or 192.168.N.2 behind a NAT
 box that has the outside address; its mesh addresses are 10.9.0.N and fd09::N.
 """
@@ -14,9 +14,10 @@ box that has the outside address; its mesh addresses are 10.9.0.N and fd09::N.
 import json
 import os
 import socket
+import threading
 import time
 
-from netns import LabError, helper, wait_for
+from netns import Lab, LabError, helper, wait_for
 
 
 class Site:
@@ -28,11 +29,11 @@ class Site:
         self.mesh4 = "10.9.0.%d" % number
         self.mesh6 = "fd09::%d" % number
         self.net4 = "10.%d.0.0/24" % number
-        self.net6 = "fd0%d::/64" % number
+        self.net6 = "fd%02d::/64" % number
         self.gw4 = "10.%d.0.1" % number
-        self.gw6 = "fd0%d::1" % number
+        self.gw6 = "fd%02d::1" % number
         self.host4 = "10.%d.0.2" % number
-        self.host6 = "fd0%d::2" % number
+        self.host6 = "fd%02d::2" % number
         self.wan4 = "203.0.113.%d" % number
         self.wan6 = "2001:db8::%d" % number
         self.allowed = [self.net4, self.net6, self.mesh4 + "/32", self.mesh6 + "/128"]
@@ -93,18 +94,20 @@ class Sites:
                  nat_udp_timeout=None, hosts=1, lan_mtu=1500):
         self.lab = lab
         self.sites = {}
+        self.defaults = (wire_options, seed, nat_udp_timeout, hosts, lan_mtu)
         self.inet = lab.ns("inet")
         self.inet.ip("link add br0 type bridge", "link set br0 up",
                      "addr add 203.0.113.254/24 dev br0",
                      "addr add 2001:db8::fe/64 dev br0 nodad")
         for n in range(1, count + 1):
-            self._site(n, n in xdp, n in nat, n in wire, wire_options, seed, nat_udp_timeout,
-                       hosts, lan_mtu)
+            self.add(n, n in xdp, n in nat, n in wire)
 
     def __getitem__(self, n):
         return self.sites[n]
 
-    def _site(self, n, xdp, nat, wire, wire_options, seed, nat_udp_timeout, hosts, lan_mtu):
+    def add(self, n, xdp=False, nat=False, wire=False):
+        """One site more."""
+        wire_options, seed, nat_udp_timeout, hosts, lan_mtu = self.defaults
         lab, s = self.lab, Site(n)
         self.sites[n] = s
         s.gw, s.host = lab.ns("gw%d" % n), lab.ns("host%d" % n)
@@ -154,7 +157,7 @@ class Sites:
                   "route add default via %s" % s.gw4, "route add default via %s" % s.gw6)
         for h in range(1, hosts):
             s.host.ip("addr add 10.%d.0.%d/24 dev eth0" % (n, 2 + h),
-                      "addr add fd0%d::%x/64 dev eth0 nodad" % (n, 2 + h))
+                      "addr add fd%02d::%x/64 dev eth0 nodad" % (n, 2 + h))
         if xdp:
             self.prepare_xdp(s, chain)
         if wire_ns:
@@ -195,6 +198,30 @@ table ip guard {
         s.gw.offload("eth1", "gro", "on", "tx", "off")
         for outer, outer_if, _, _ in chain:
             outer.offload(outer_if, "gro", "on", "tx", "off")
+
+
+class SharedPairs:
+    """Pairs of sites around one internet, for cases that run side by side because they wait
+    on real timers. They count every packet for minutes, so other work of the machine must
+    not hold them up. The first pair makes the lab; cases.main() removes it."""
+
+    def __init__(self, name):
+        self.name, self.lock = name, threading.Lock()
+        self.lab = self.sites = None
+        self.numbers = iter([n for n in range(1, 100) if n != 9])
+
+    def pair(self, xdp=()):
+        """(the lab, {1: a site, 2: another}); xdp holds 1, 2 or both."""
+        with self.lock:
+            if not self.lab:
+                self.lab = Lab(name=self.name, first=True)
+                self.sites = Sites(self.lab, count=0)
+            s = {}
+            for i in (1, 2):
+                n = next(self.numbers)
+                self.sites.add(n, xdp=i in xdp)
+                s[i] = self.sites[n]
+            return self.lab, s
 
 
 def renumber(site, new4):
