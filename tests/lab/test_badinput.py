@@ -261,6 +261,9 @@ def running_keeps(port):
         us.write_config(json.dumps(doc))
         us.daemon.signal(signal.SIGHUP)
         wait_for(lambda: len(us.status()["Peer"]) == len(before) + 1, 5, "the new peer")
+        us.write_config(good)
+        us.cli("reload")
+        check(sorted(us.status()["Peer"]) == before, "`causeway reload` changed nothing")
         check(g.s[1].host.ping(g.s[2].host4, 3, 1)[0] == 3, "a good reload hurt the session")
 
 
