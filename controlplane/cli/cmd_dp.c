@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dp show TABLE: what the dataplane holds, {"TABLE": [row, ...]} as it comes or
- * as a table. Layouts only order and name what this release's dataplane tells.
+ * dp show TABLE: what the dataplane holds, {"TABLE": [row, ...]} as it comes, or
+ * as a table (ports: as lines). Layouts only order and name what this release's
+ * dataplane tells.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -13,11 +14,6 @@
 #include "controlplane/cli/table.h"
 #include "lib/base/bug.h"
 
-static const struct table_column ports[] = {
-	{"port", "PORT", TABLE_PLAIN},	     {"kind", "KIND", TABLE_PLAIN},
-	{"tun", "TUN", TABLE_PLAIN},	     {"listen", "LISTEN", TABLE_PLAIN},
-	{"mtu_max", "MTU MAX", TABLE_PLAIN}, {0},
-};
 static const struct table_column peers[] = {
 	{"id", "ID", TABLE_PLAIN},
 	{"public_key", "PUBLIC KEY", TABLE_PLAIN},
@@ -67,7 +63,7 @@ static const struct {
 	const char *what;
 	const struct table_column *layout;
 } tables[] = {
-	{"ports", ports},	{"workers", NULL},	{"peers", peers},
+	{"ports", NULL},	{"workers", NULL},	{"peers", peers},
 	{"sessions", sessions}, {"routes", routes},	{"rules", NULL},
 	{"flows", flows},	{"counters", counters}, {"latency", NULL},
 };
@@ -85,10 +81,64 @@ static void print_rest(const json_t *root)
 	}
 }
 
-static int print_table(const json_t *root, const json_t *rows, const struct table_column *layout)
+/* " key=value", or nothing for what has lines of its own. */
+static void print_value(const char *key, const json_t *value)
+{
+	if (json_is_string(value))
+		printf(" %s=\"%s\"", key, json_string_value(value));
+	else if (json_is_boolean(value))
+		printf(" %s=%s", key, json_is_true(value) ? "yes" : "no");
+	else if (json_is_integer(value))
+		printf(" %s=%" JSON_INTEGER_FORMAT, key, json_integer_value(value));
+}
+
+/*
+ * A line for the object's own values, and below it one for each object inside.
+ * is_counts: it holds verdicts, of which there are many and most are zero.
+ */
+static void print_nested(const char *name, const json_t *object, int depth, bool is_counts)
+{
+	const char *key;
+	json_t *value, *element;
+	size_t i;
+
+	is_counts |= strcmp(name, "verdicts") == 0 || strcmp(name, "steered") == 0;
+	printf("%*s%s:", 2 * depth, "", name);
+	json_object_foreach((json_t *)object, key, value)
+	{
+		if (!is_counts || json_integer_value(value) != 0)
+			print_value(key, value);
+	}
+	printf("\n");
+	json_object_foreach((json_t *)object, key, value)
+	{
+		if (json_is_object(value))
+			print_nested(key, value, depth + 1, is_counts);
+		json_array_foreach(value, i, element)
+		{
+			print_nested(key, element, depth + 1, is_counts);
+		}
+	}
+}
+
+/* What was probed of a port and its interfaces fits no table. */
+static int print_ports(const json_t *rows)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		print_nested("port", row, 0, false);
+	}
+	return 0;
+}
+
+static int print_table(const json_t *root, const char *what, const json_t *rows,
+		       const struct table_column *layout)
 {
 	print_rest(root);
-	return table_print(rows, layout, stdout);
+	return strcmp(what, "ports") == 0 ? print_ports(rows) : table_print(rows, layout, stdout);
 }
 
 static int print_answer(const struct cli *cli, const char *what, const char *text,
@@ -106,7 +156,7 @@ static int print_answer(const struct cli *cli, const char *what, const char *tex
 		printf("%s\n", text);
 	else if (!json_is_array(rows))
 		code = cli_fail(cli, CLI_FAILED, "the dataplane's answer has no list \"%s\"", what);
-	else if (print_table(root, rows, layout) < 0)
+	else if (print_table(root, what, rows, layout) < 0)
 		code = cli_fail(cli, CLI_FAILED, "out of memory");
 	json_decref(root);
 	return code;

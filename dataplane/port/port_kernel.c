@@ -180,7 +180,6 @@ static void kernel_show(struct port *p, struct json_out *js)
 {
 	struct kernel_port *k = p->priv;
 
-	json_out_u64(js, "mtu_max", p->mtu_max);
 	tun_show(&k->tun, js);
 	udp_show(&k->udp, js);
 }

@@ -48,7 +48,6 @@ void xdp_port_show(struct port *p, struct json_out *js)
 {
 	struct xdp_port *x = p->priv;
 
-	json_out_u64(js, "mtu_max", p->mtu_max);
 	json_out_u64(js, "interface_mtu_max", x->area.frame_bytes - ETHER_HEADER_BYTES);
 	json_out_string(js, "multi_buffer", x->has_multi_buffer ? "available, not used" : "none");
 	json_out_array(js, "interfaces");
