@@ -12,6 +12,7 @@
 
 #include "dataplane/port/tun_arena.h"
 #include "lib/base/bug.h"
+#include "tun_steer.skel.h"
 
 #define TUN_DEVICE	"/dev/net/tun"
 #define TUN_QUEUE_FLAGS (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
@@ -82,6 +83,23 @@ static void probe_offloads(struct tun *t)
 	}
 	t->has_tso = (t->offloads & (TUN_F_TSO4 | TUN_F_TSO6)) == (TUN_F_TSO4 | TUN_F_TSO6);
 	t->has_uso = (t->offloads & (TUN_F_USO4 | TUN_F_USO6)) == (TUN_F_USO4 | TUN_F_USO6);
+}
+
+/* Without it the device chooses, which is correct, but leaves workers idle. */
+static bool attach_steering(struct tun *t)
+{
+	struct tun_steer *skel = NULL;
+	int fd, rc;
+
+	if (t->queue_count == 1)
+		return false;
+	skel = tun_steer__open_and_load();
+	if (!skel)
+		return false;
+	fd = bpf_program__fd(skel->progs.choose_queue);
+	rc = ioctl(t->queue[0].fd, TUNSETSTEERINGEBPF, &fd);
+	tun_steer__destroy(skel); /* the device holds its program */
+	return rc == 0;
 }
 
 static int configure_link(struct tun *t, unsigned mtu)
@@ -178,6 +196,7 @@ int tun_open(struct tun *t, const char *name, unsigned queues, unsigned mtu, cha
 		t->queue[i].fd = rc;
 	}
 	probe_offloads(t);
+	t->is_steered = attach_steering(t);
 	rc = configure_link(t, mtu);
 	if (rc) {
 		snprintf(err, PORT_ERROR_TEXT, "tun=%s: mtu %u and queue length: %s", name, mtu,
@@ -213,6 +232,7 @@ void tun_show(const struct tun *t, struct json_out *js)
 	json_out_object(js, "tun_device");
 	json_out_u64(js, "ifindex", t->ifindex);
 	json_out_u64(js, "queues", t->queue_count);
+	json_out_string(js, "steering", t->is_steered ? "by flow" : "by the device");
 	json_out_bool(js, "csum", t->offloads & TUN_F_CSUM);
 	json_out_bool(js, "tso", t->has_tso);
 	json_out_bool(js, "tso_ecn", t->offloads & TUN_F_TSO_ECN);

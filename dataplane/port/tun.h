@@ -53,6 +53,7 @@ struct tun {
 	unsigned offloads; /* TUN_F_* that the kernel took */
 	bool has_tso;	   /* both families */
 	bool has_uso;
+	bool is_steered; /* queues are chosen by ebpf/tun_steer.bpf.c */
 	unsigned queue_count;
 	struct tun_queue *queue; /* [queue_count] */
 };
@@ -68,7 +69,7 @@ void tun_close(struct tun *t);
 bool tun_name_is_valid(const char *name);
 /* DPAPI_FEATURE_TUN_*. */
 uint32_t tun_features(const struct tun *t);
-/* Adds "tun": {...} to an open object. */
+/* Adds "tun_device": {...} to an open object. */
 void tun_show(const struct tun *t, struct json_out *js);
 
 /*
