@@ -167,6 +167,7 @@ def groups(everything):
         ("start", script_group(py("tests/lab/test_start.py"), 300, lab_env)),
         ("badinput", script_group(py("tests/lab/test_badinput.py"), 600, lab_env)),
         ("failclosed", script_group(py("tests/lab/test_failclosed.py"), 600, lab_env)),
+        ("queues", script_group(py("tests/lab/test_queues.py"), 300, lab_env)),
         ("router", script_group(py("tests/lab/test_router.py"), 600, lab_env)),
         ("failover", script_group(py("tests/lab/test_failover.py"), 900, lab_env)),
         ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
