@@ -230,6 +230,7 @@ uint32_t tun_features(const struct tun *t)
 void tun_show(const struct tun *t, struct json_out *js)
 {
 	json_out_object(js, "tun_device");
+	json_out_string(js, "name", t->name);
 	json_out_u64(js, "ifindex", t->ifindex);
 	json_out_u64(js, "queues", t->queue_count);
 	json_out_string(js, "steering", t->is_steered ? "by flow" : "by the device");
