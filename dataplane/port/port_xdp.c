@@ -71,6 +71,15 @@ static uint32_t ring_size(const struct rte_mempool *pool, unsigned queues)
 	return size;
 }
 
+static const char *explain_queue(int rc)
+{
+	if (rc == -EBUSY)
+		return ": in use by another program";
+	if (rc == -ENOBUFS)
+		return " (needs CAP_IPC_LOCK or a larger memlock limit)";
+	return "";
+}
+
 static int open_queue(struct port *p, struct xdp_port *x, unsigned netdev, unsigned queue,
 		      uint32_t size, char *err)
 {
@@ -82,7 +91,7 @@ static int open_queue(struct port *p, struct xdp_port *x, unsigned netdev, unsig
 
 	if (rc) {
 		snprintf(err, PORT_ERROR_TEXT, "%s: AF_XDP socket on queue %u: %s%s", d->name,
-			 queue, strerror(-rc), rc == -EBUSY ? ": in use by another program" : "");
+			 queue, strerror(-rc), explain_queue(rc));
 		return rc;
 	}
 	x->queue_count++;
