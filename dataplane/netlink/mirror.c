@@ -321,6 +321,21 @@ static void on_dumped_address(struct mirror *m, const struct nlmsghdr *nlh)
 			 d.port->netdev[d.index].mac, ip);
 }
 
+/*
+ * The kernel sends outer packets until the dump tells which address comes next: a
+ * peer that saw one more from the old address would go on answering there.
+ */
+static void on_address_gone(struct mirror *m, const struct nlmsghdr *nlh)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	struct device d;
+
+	m->is_dirty = true;
+	if (find_device(m, ifa->ifa_index, &d))
+		neigh_source_set(m->dp->neigh, d.port->index, (uint8_t)d.index, ifa->ifa_family,
+				 d.port->netdev[d.index].mac, NULL);
+}
+
 /* Without an address an interface still delivers, by its MAC, but sends no outer packets. */
 static void set_sources_without_address(struct mirror *m)
 {
@@ -365,8 +380,10 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 	case RTM_DELLINK:
 		on_link(m, nlh);
 		break;
-	case RTM_NEWADDR:
 	case RTM_DELADDR:
+		on_address_gone(m, nlh);
+		break;
+	case RTM_NEWADDR:
 		/* Which one comes first, the dump tells. */
 		if (is_dump)
 			on_dumped_address(m, nlh);
