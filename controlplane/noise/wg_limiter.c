@@ -9,6 +9,8 @@
 #define COST_NS	      (NS_PER_SEC / WG_LIMITER_RATE_PPS)
 #define MAX_TOKENS_NS (COST_NS * WG_LIMITER_BURST)
 #define LOAD_TAIL_NS  NS_PER_SEC
+#define WINDOW_NS     (100 * NS_PER_MS)
+#define WINDOW_MAX    (WG_UNDER_LOAD_PPS / 10)
 
 static_assert(crypto_shorthash_KEYBYTES == WG_LIMITER_SEED_BYTES, "seed of the hash");
 static_assert(MAX_TOKENS_NS <= UINT32_MAX, "tokens_ns");
@@ -83,7 +85,12 @@ bool wg_limiter_allow(struct wg_limiter *l, const struct ip_addr *source, uint64
 
 bool wg_limiter_under_load(struct wg_limiter *l, uint32_t queued, uint64_t now_ns)
 {
-	if (queued >= WG_UNDER_LOAD_QUEUE)
+	if (now_ns - l->window_ns >= WINDOW_NS) {
+		l->window_ns = now_ns;
+		l->window_count = 0;
+	}
+	l->window_count++;
+	if (queued >= WG_UNDER_LOAD_QUEUE || l->window_count > WINDOW_MAX)
 		l->load_until_ns = now_ns + LOAD_TAIL_NS;
 	return now_ns < l->load_until_ns;
 }

@@ -22,6 +22,8 @@
 
 #define WG_HANDSHAKE_QUEUE_MAX 1024
 #define WG_UNDER_LOAD_QUEUE    (WG_HANDSHAKE_QUEUE_MAX / 8)
+/* A flood that a core just keeps up with leaves no queue: a quarter of that is load, too. */
+#define WG_UNDER_LOAD_PPS 5000
 
 struct wg_limiter_slot {
 	uint64_t prefix; /* first 8 bytes of the address */
@@ -34,13 +36,18 @@ struct wg_limiter {
 	struct wg_limiter_slot slots[WG_LIMITER_SETS][WG_LIMITER_WAYS];
 	uint8_t seed[WG_LIMITER_SEED_BYTES];
 	uint64_t load_until_ns;
+	uint64_t window_ns; /* when counting began anew */
+	uint32_t window_count;
 };
 
 /* seed: random bytes, so that nobody can aim at one set. */
 void wg_limiter_init(struct wg_limiter *l, const uint8_t seed[WG_LIMITER_SEED_BYTES]);
 /* Counts one message of this source; false: over its limit, drop. */
 bool wg_limiter_allow(struct wg_limiter *l, const struct ip_addr *source, uint64_t now_ns);
-/* Told the handshake messages that wait; true while, and for 1 s after, they are too many. */
+/*
+ * Told of each handshake message, and how many wait; true while, and for 1 s after, either
+ * is too many.
+ */
 bool wg_limiter_under_load(struct wg_limiter *l, uint32_t queued, uint64_t now_ns);
 
 #endif

@@ -246,6 +246,23 @@ static void load_lasts_a_second_longer(void **state)
 	assert_false(wg_limiter_under_load(&l, 0, T0 + NS_PER_SEC));
 }
 
+/* 5,000 a second are load even if none of them waits; below that a second has none. */
+static void many_are_load_without_a_queue(void **state)
+{
+	static struct wg_limiter l;
+	uint64_t step = NS_PER_SEC / 4900;
+	uint64_t t = T0;
+
+	for (int i = 0; i < 4900; i++, t += step)
+		assert_false(wg_limiter_under_load(&l, 0, t));
+	t += NS_PER_SEC;
+	for (int i = 0; i < 500; i++)
+		assert_false(wg_limiter_under_load(&l, 0, t));
+	assert_true(wg_limiter_under_load(&l, 0, t));
+	assert_true(wg_limiter_under_load(&l, 0, t + NS_PER_SEC - 1));
+	assert_false(wg_limiter_under_load(&l, 0, t + NS_PER_SEC));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +273,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(limiter_rate_and_burst),
 		cmocka_unit_test(limiter_memory_is_bounded),
 		cmocka_unit_test(load_lasts_a_second_longer),
+		cmocka_unit_test(many_are_load_without_a_queue),
 	};
 	json_t *vectors = argc == 2 ? json_load_file(argv[1], 0, NULL) : NULL;
 	int failed;
