@@ -189,16 +189,17 @@ def flood_argv(node, rate, seconds, sources):
 
 def cookies(foreign, port, flooded):
     """`flooded` ("us" or "them") is under a handshake flood: the other still gets through,
-    and with the cookie it was sent. Who meets a short queue needs none: three attempts."""
-    for _ in range(3):
-        cookie, mac2, note = one_flood(foreign, port, flooded)
+    and with the cookie it was sent. Who meets a short queue needs none, and a fast machine
+    may keep up with a flood: three attempts, each harder."""
+    for rate in (20000, 40000, 80000):
+        cookie, mac2, note = one_flood(foreign, port, flooded, rate)
         if cookie:
             check(mac2 > 0, "a cookie was not used: " + note)
             return note
     check(False, "no cookie was asked for: " + note)
 
 
-def one_flood(foreign, port, flooded):
+def one_flood(foreign, port, flooded, rate):
     lab, s = lab_of(port)
     with lab:
         us, them = our_node(lab, s[1], port), FOREIGN[foreign](lab, s[2])
@@ -212,7 +213,7 @@ def one_flood(foreign, port, flooded):
         cap = Capture(lab, s.inet, "port%d" % m, "udp and host %s and host %s" %
                       (s[1].wan4, s[2].wan4))
         out = lab.path("flood.json")
-        flood = s.inet.start("flood", flood_argv(target, 20000, 30, sources), stdout=out)
+        flood = s.inet.start("flood", flood_argv(target, rate, 30, sources), stdout=out)
         time.sleep(2)
         took = s[m].host.wait_ping(s[n].host4, 25)
         flood.stop()
@@ -227,8 +228,6 @@ def one_flood(foreign, port, flooded):
         note = "through after %.1f s, %d cookies, %d with mac2; flood %d sent, answers %s" % (
             took, cookie, mac2, report["sent"], report["received"])
         check(report["received"].get("2", 0) == 0, "answered a forged initiation: " + note)
-        check(report["received"].get("3", 0) > 0, "the flooded side was never under load: " +
-              note)
         return cookie, mac2, note
 
 
