@@ -6,7 +6,7 @@
  *    +-> ready sources: rx -> pipeline  --- anything? ---+
  *    |                                                   | no
  *    |    spin on polled sources (rings in memory)  <----+
- *    |    for WORKER_SPIN_NS, then sleep in epoll_wait
+ *    |    for WORKER_SPIN_NS, or nap once (gather.h), then sleep in epoll_wait
  *    +---- commands of the control thread, staging, quiescent state
  *
  * A source is "ready" after epoll_wait named it and until an rx came back with
@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -259,11 +260,25 @@ static unsigned take_ready(struct worker *w, bool is_spinning)
 	return total;
 }
 
+/* Packets are many and come one by one: a few more, and they are worth a batch. */
+static void nap(struct worker *w)
+{
+	const struct timespec ts = {.tv_nsec = GATHER_NAP_NS};
+
+	w->stats.naps++;
+	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+	nanosleep(&ts, NULL);
+	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+}
+
 int worker_main(void *arg)
 {
 	struct worker *w = arg;
 	uint64_t last_packet_ns = 0, last_round_ns = clock_now_ns();
-	bool has_polled = false;
+	bool has_polled = false, has_napped = false;
+
+	/* The default slack of 50 us is more than a nap. */
+	prctl(PR_SET_TIMERSLACK, 1000ul);
 
 	for (unsigned i = 0; i < w->source_count; i++)
 		has_polled |= w->sources[i].is_polled;
@@ -273,11 +288,15 @@ int worker_main(void *arg)
 		bool is_spinning = has_polled && last_round_ns - last_packet_ns < WORKER_SPIN_NS;
 		uint64_t t = rte_rdtsc();
 		bool any_ready = false;
+		unsigned n, timeout_ms;
 
 		w->stats.rounds++;
-		if (take_ready(w, is_spinning)) {
+		n = take_ready(w, is_spinning);
+		if (n) {
 			/* batch.now_ns is the last batch's: no clock is read just to ask. */
 			last_packet_ns = w->batch.now_ns;
+			gather_note(&w->gather, last_packet_ns, n);
+			has_napped = false;
 			w->stats.busy_cycles += rte_rdtsc() - t;
 			t = rte_rdtsc();
 		}
@@ -285,13 +304,20 @@ int worker_main(void *arg)
 		for (unsigned i = 0; i < w->source_count; i++)
 			any_ready |= w->sources[i].is_ready;
 		last_round_ns = any_ready ? last_packet_ns : clock_now_ns();
-		is_spinning = has_polled && last_round_ns - last_packet_ns < WORKER_SPIN_NS;
+		is_spinning = has_polled && !w->gather.is_on &&
+			      last_round_ns - last_packet_ns < WORKER_SPIN_NS;
 		/* Under load commands and sleeping sources get their look every fourth round. */
 		if (any_ready && (w->stats.rounds & 3))
 			continue;
 		if (is_spinning && (w->stats.rounds & 63))
 			continue;
-		if (!wait_events(w, any_ready || is_spinning ? 0 : WORKER_SLEEP_MS))
+		timeout_ms = any_ready || is_spinning ? 0 : WORKER_SLEEP_MS;
+		if (timeout_ms && w->gather.is_on && !has_napped) {
+			nap(w);
+			has_napped = true;
+			timeout_ms = 0;
+		}
+		if (!wait_events(w, (int)timeout_ms))
 			break;
 		if (staging_count(w->staging))
 			w->stats.drop[DROP_SEAL_STAGED_TIMEOUT] +=

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "dataplane/crypto/aead.h"
+#include "dataplane/gather.h"
 #include "dataplane/packet.h"
 #include "dataplane/port/port.h"
 
@@ -57,7 +58,7 @@ struct worker_stats {
 	uint64_t ecn_ce_marked;
 	uint64_t mss_clamped;
 	uint64_t busy_cycles, idle_cycles; /* TSC; idle = asleep or an empty round */
-	uint64_t sleeps, rounds;
+	uint64_t sleeps, naps, rounds;
 	uint64_t batch_cycles_log2[WORKER_HISTOGRAM]; /* rx to the end of tx, [i]: 2^i to 2^(i+1) */
 } __attribute__((aligned(64)));
 
@@ -87,6 +88,7 @@ struct worker {
 	uint32_t scratch_used;	   /* w */
 	struct batch batch;	   /* w */
 	struct batch flush;	   /* w: for packets that leave staging, or are made here */
+	struct gather gather;	   /* w */
 	struct worker_stats stats; /* w */
 };
 

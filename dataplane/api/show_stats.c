@@ -50,6 +50,7 @@ void show_stats_workers(struct dataplane *dp, struct json_out *js)
 				busy + idle ? 100.0 * (double)busy / (double)(busy + idle) : 0);
 		json_out_u64(js, "rounds", peek(&s->rounds));
 		json_out_u64(js, "sleeps", peek(&s->sleeps));
+		json_out_u64(js, "naps", peek(&s->naps));
 		json_out_u64(js, "rx_outside", peek(&s->rx_outside));
 		json_out_u64(js, "rx_inside", peek(&s->rx_inside));
 		json_out_u64(js, "tx_outside", peek(&s->tx_outside));
