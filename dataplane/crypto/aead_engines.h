@@ -11,6 +11,7 @@
 #include "dataplane/crypto/aead.h"
 
 extern const struct aead_engine aead_ipsecmb;
+extern const struct aead_engine aead_mb;
 extern const struct aead_engine aead_sodium;
 
 /*

@@ -10,6 +10,7 @@
 
 const struct aead_engine *const aead_engines[] = {
 	&aead_ipsecmb,
+	&aead_mb,
 	&aead_sodium,
 	NULL,
 };

@@ -43,6 +43,7 @@ static const struct subject subjects[] = {
 	{"ipsecmb avx", &aead_ipsecmb, init_mb_mgr_avx, IMB_CPUFLAGS_AVX},
 	{"ipsecmb avx2", &aead_ipsecmb, init_mb_mgr_avx2, IMB_CPUFLAGS_AVX2},
 	{"ipsecmb avx512", &aead_ipsecmb, init_mb_mgr_avx512, IMB_CPUFLAGS_AVX512},
+	{"mb", &aead_mb, NULL, 0},
 };
 
 typedef void subject_test(const struct aead_engine *e, void *ctx);
@@ -56,7 +57,7 @@ static void for_each_subject(subject_test *test)
 		const struct subject *s = &subjects[i];
 		void *ctx;
 
-		if ((cpu & s->cpu_flags) != s->cpu_flags)
+		if ((cpu & s->cpu_flags) != s->cpu_flags || !s->engine->is_supported())
 			continue;
 		print_message("    %s\n", s->name);
 		ctx = s->init ? aead_ipsecmb_ctx_for(s->init) : s->engine->ctx_new();

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The multi-buffer engine: many messages side by side in the lanes of a vector,
+ * so that small ones fill it too. This file says which message goes to which lane;
+ * the kernels compute (aead_mb.h).
+ *
+ * Jobs are taken in order of length, the longest first. All their blocks of key
+ * stream, the Poly1305 key of each included, form one sequence that is computed
+ * sixteen at a time, and eight neighbours in length are hashed together as soon as
+ * their ciphertext is complete, while it is in the cache. Opening first computes
+ * all Poly1305 keys, and a message's other blocks when its tag was right: plaintext
+ * of a forged one never exists.
+ *
+ * A context belongs to one worker. What it holds that derives from keys is wiped
+ * at the end of each call.
+ */
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "dataplane/crypto/aead_engines.h"
+#include "dataplane/crypto/aead_mb.h"
+#include "lib/base/bug.h"
+
+#define CACHE_LINE 64
+
+struct mb_ctx {
+	/* Secret while a call runs. */
+	uint8_t keystream[MB_LANES][MB_BLOCK_BYTES];
+	uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY];
+	uint8_t tags[MB_HASHES][MB_HASH_TAG];
+	/* Runs that do not fill the lanes yet. */
+	struct mb_run runs[MB_LANES];
+	unsigned n_runs, lanes;
+	struct aead_job *sorted[AEAD_BATCH_MAX];
+	unsigned n; /* jobs of this call */
+};
+
+static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds eight keys");
+static_assert(MB_HASH_KEY == 32 && MB_HASH_TAG == AEAD_TAG_BYTES, "as in RFC 8439");
+
+static bool mb_is_supported(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma");
+}
+
+static void *mb_ctx_new(void)
+{
+	struct mb_ctx *c =
+		aligned_alloc(CACHE_LINE, (sizeof(*c) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+
+	if (c)
+		memset(c, 0, sizeof(*c));
+	return c;
+}
+
+static void mb_ctx_free(void *ctx)
+{
+	free(ctx);
+}
+
+/* Longest first. */
+static void sort(struct mb_ctx *c, struct aead_job *jobs, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		unsigned at = i;
+
+		for (; at && c->sorted[at - 1]->len < jobs[i].len; at--)
+			c->sorted[at] = c->sorted[at - 1];
+		c->sorted[at] = &jobs[i];
+	}
+	c->n = n;
+}
+
+static void begin(struct mb_ctx *c, struct aead_job *jobs, unsigned n)
+{
+	BUG_ON(n > AEAD_BATCH_MAX);
+	sort(c, jobs, n);
+	c->n_runs = 0;
+	c->lanes = 0;
+}
+
+static void end(struct mb_ctx *c)
+{
+	sodium_memzero(c->keystream, sizeof(c->keystream));
+	sodium_memzero(c->hash_keys, c->n * sizeof(c->hash_keys[0]));
+	sodium_memzero(c->tags, sizeof(c->tags));
+}
+
+static void flush(struct mb_ctx *c)
+{
+	if (c->n_runs)
+		aead_mb_chacha_avx512(c->runs, c->n_runs, c->keystream);
+	c->n_runs = 0;
+	c->lanes = 0;
+}
+
+/* Queues blocks of message i: from 0, its Poly1305 key, or from 1; on to the text's end. */
+static void add_blocks(struct mb_ctx *c, unsigned i, uint32_t block, uint32_t bytes)
+{
+	const struct aead_job *j = c->sorted[i];
+	uint32_t left = (block == 0) + (bytes + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
+	uint32_t done = 0;
+
+	while (left) {
+		uint32_t take = left < MB_LANES - c->lanes ? left : MB_LANES - c->lanes;
+		uint32_t room = (take - (block == 0)) * MB_BLOCK_BYTES;
+		struct mb_run *r = &c->runs[c->n_runs++];
+
+		r->key = j->key;
+		r->nonce = j->counter;
+		r->block = block;
+		r->bytes = bytes - done < room ? bytes - done : room;
+		r->src = j->src + done;
+		r->dst = j->dst + done;
+		r->hash_key = c->hash_keys[i];
+		r->first = (uint8_t)c->lanes;
+		r->at = (uint8_t)i;
+		done += r->bytes;
+		block += take;
+		left -= take;
+		c->lanes += take;
+		if (c->lanes == MB_LANES)
+			flush(c);
+	}
+}
+
+/* The tags of eight messages from i, or of as many as are left. */
+static void hash(struct mb_ctx *c, unsigned i, bool is_seal)
+{
+	struct mb_text texts[MB_HASHES];
+
+	for (unsigned k = 0; k < MB_HASHES; k++) {
+		const struct aead_job *j = i + k < c->n ? c->sorted[i + k] : NULL;
+
+		texts[k].p = !j ? NULL : is_seal ? j->dst : j->src;
+		texts[k].bytes = j ? j->len : 0;
+	}
+	aead_mb_poly_avx512(texts, &c->hash_keys[i], c->tags);
+}
+
+static void put_tags(struct mb_ctx *c, unsigned i)
+{
+	hash(c, i, true);
+	for (unsigned k = 0; k < MB_HASHES && i + k < c->n; k++)
+		memcpy(c->sorted[i + k]->dst + c->sorted[i + k]->len, c->tags[k], AEAD_TAG_BYTES);
+}
+
+static bool is_same(const uint8_t a[AEAD_TAG_BYTES], const uint8_t b[AEAD_TAG_BYTES])
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
+static void check_tags(struct mb_ctx *c, unsigned i)
+{
+	hash(c, i, false);
+	for (unsigned k = 0; k < MB_HASHES && i + k < c->n; k++) {
+		struct aead_job *j = c->sorted[i + k];
+
+		j->ok = is_same(c->tags[k], j->src + j->len);
+	}
+}
+
+static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)
+{
+	struct mb_ctx *c = ctx;
+	unsigned hashed = 0;
+
+	begin(c, jobs, n);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned complete;
+
+		add_blocks(c, i, 0, c->sorted[i]->len);
+		complete = c->n_runs ? c->runs[0].at : i + 1;
+		for (; hashed + MB_HASHES <= complete; hashed += MB_HASHES)
+			put_tags(c, hashed);
+	}
+	flush(c);
+	for (; hashed < n; hashed += MB_HASHES)
+		put_tags(c, hashed);
+	end(c);
+}
+
+static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
+{
+	struct mb_ctx *c = ctx;
+
+	begin(c, jobs, n);
+	for (unsigned i = 0; i < n; i++)
+		add_blocks(c, i, 0, 0);
+	flush(c);
+	for (unsigned i = 0; i < n; i++) {
+		struct aead_job *j = c->sorted[i];
+
+		if (i % MB_HASHES == 0)
+			check_tags(c, i);
+		if (j->ok)
+			add_blocks(c, i, 1, j->len);
+		else if (j->len)
+			memset(j->dst, 0, j->len);
+	}
+	flush(c);
+	end(c);
+}
+
+const struct aead_engine aead_mb = {
+	.name = "mb",
+	.is_supported = mb_is_supported,
+	.ctx_new = mb_ctx_new,
+	.ctx_free = mb_ctx_free,
+	.seal = mb_seal,
+	.open = mb_open,
+};
