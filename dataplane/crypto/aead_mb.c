@@ -27,7 +27,7 @@ struct mb_ctx {
 	/* Secret while a call runs. */
 	uint8_t keystream[MB_LANES][MB_BLOCK_BYTES];
 	uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY];
-	uint8_t tags[MB_HASHES][MB_HASH_TAG];
+	uint8_t tags[MB_HASHES][AEAD_TAG_BYTES];
 	/* Runs that do not fill the lanes yet. */
 	struct mb_run runs[MB_LANES];
 	unsigned n_runs, lanes;
@@ -36,7 +36,7 @@ struct mb_ctx {
 };
 
 static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds eight keys");
-static_assert(MB_HASH_KEY == 32 && MB_HASH_TAG == AEAD_TAG_BYTES, "as in RFC 8439");
+static_assert(MB_HASH_KEY == 32 && AEAD_TAG_BYTES == 16, "as in RFC 8439");
 
 static bool mb_is_supported(void)
 {
@@ -91,53 +91,54 @@ static void end(struct mb_ctx *c)
 static void flush(struct mb_ctx *c)
 {
 	if (c->n_runs)
-		aead_mb_chacha_avx512(c->runs, c->n_runs, c->keystream);
+		aead_mb_chacha_avx512(c->runs, c->n_runs, c->hash_keys, c->keystream);
 	c->n_runs = 0;
 	c->lanes = 0;
 }
 
-/* Queues blocks of message i: from 0, its Poly1305 key, or from 1; on to the text's end. */
-static void add_blocks(struct mb_ctx *c, unsigned i, uint32_t block, uint32_t bytes)
+/* Queues n blocks of message i, the first of them number block. */
+static void add_blocks(struct mb_ctx *c, unsigned i, uint32_t block, uint32_t n)
 {
-	const struct aead_job *j = c->sorted[i];
-	uint32_t left = (block == 0) + (bytes + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
-	uint32_t done = 0;
+	while (n) {
+		uint32_t take = n < MB_LANES - c->lanes ? n : MB_LANES - c->lanes;
 
-	while (left) {
-		uint32_t take = left < MB_LANES - c->lanes ? left : MB_LANES - c->lanes;
-		uint32_t room = (take - (block == 0)) * MB_BLOCK_BYTES;
-		struct mb_run *r = &c->runs[c->n_runs++];
-
-		r->key = j->key;
-		r->nonce = j->counter;
-		r->block = block;
-		r->bytes = bytes - done < room ? bytes - done : room;
-		r->src = j->src + done;
-		r->dst = j->dst + done;
-		r->hash_key = c->hash_keys[i];
-		r->first = (uint8_t)c->lanes;
-		r->at = (uint8_t)i;
-		done += r->bytes;
+		c->runs[c->n_runs++] = (struct mb_run){
+			.job = c->sorted[i],
+			.block = block,
+			.at = (uint8_t)i,
+			.first = (uint8_t)c->lanes,
+			.lanes = (uint8_t)take,
+		};
 		block += take;
-		left -= take;
+		n -= take;
 		c->lanes += take;
 		if (c->lanes == MB_LANES)
 			flush(c);
 	}
 }
 
+static uint32_t text_blocks(const struct aead_job *j)
+{
+	return (j->len + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
+}
+
 /* The tags of eight messages from i, or of as many as are left. */
 static void hash(struct mb_ctx *c, unsigned i, bool is_seal)
 {
-	struct mb_text texts[MB_HASHES];
+	unsigned n = c->n - i < MB_HASHES ? c->n - i : MB_HASHES;
+	struct mb_texts texts;
 
-	for (unsigned k = 0; k < MB_HASHES; k++) {
-		const struct aead_job *j = i + k < c->n ? c->sorted[i + k] : NULL;
+	for (unsigned k = 0; k < n; k++) {
+		const struct aead_job *j = c->sorted[i + k];
 
-		texts[k].p = !j ? NULL : is_seal ? j->dst : j->src;
-		texts[k].bytes = j ? j->len : 0;
+		texts.p[k] = is_seal ? j->dst : j->src;
+		texts.bytes[k] = j->len;
 	}
-	aead_mb_poly_avx512(texts, &c->hash_keys[i], c->tags);
+	for (unsigned k = n; k < MB_HASHES; k++) {
+		texts.p[k] = NULL;
+		texts.bytes[k] = 0;
+	}
+	aead_mb_poly_avx512(&texts, &c->hash_keys[i], c->tags);
 }
 
 static void put_tags(struct mb_ctx *c, unsigned i)
@@ -175,7 +176,7 @@ static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		unsigned complete;
 
-		add_blocks(c, i, 0, c->sorted[i]->len);
+		add_blocks(c, i, 0, 1 + text_blocks(c->sorted[i]));
 		complete = c->n_runs ? c->runs[0].at : i + 1;
 		for (; hashed + MB_HASHES <= complete; hashed += MB_HASHES)
 			put_tags(c, hashed);
@@ -192,7 +193,7 @@ static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
 
 	begin(c, jobs, n);
 	for (unsigned i = 0; i < n; i++)
-		add_blocks(c, i, 0, 0);
+		add_blocks(c, i, 0, 1);
 	flush(c);
 	for (unsigned i = 0; i < n; i++) {
 		struct aead_job *j = c->sorted[i];
@@ -200,7 +201,7 @@ static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
 		if (i % MB_HASHES == 0)
 			check_tags(c, i);
 		if (j->ok)
-			add_blocks(c, i, 1, j->len);
+			add_blocks(c, i, 1, text_blocks(j));
 		else if (j->len)
 			memset(j->dst, 0, j->len);
 	}

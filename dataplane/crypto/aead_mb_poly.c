@@ -202,7 +202,7 @@ static inline struct chunk load_keys(uint8_t keys[MB_HASHES][MB_HASH_KEY])
 }
 
 /* 64 bytes of each, at an offset common to all. */
-static inline struct chunk load_whole(const uint8_t *const p[MB_HASHES], uint32_t at)
+static inline struct chunk load_whole(const uint8_t *const p[MB_HASHES], uint64_t at)
 {
 #define ROW(i) _mm512_loadu_si512(p[i] + at)
 	return transpose(ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7));
@@ -210,39 +210,31 @@ static inline struct chunk load_whole(const uint8_t *const p[MB_HASHES], uint32_
 }
 
 /* Less than 64 bytes of each, and zeroes: the AEAD fills the last block up with them. */
-static inline struct chunk load_rest(const uint8_t *const p[MB_HASHES],
-				     const uint32_t left[MB_HASHES])
+static inline struct chunk load_rest(const struct mb_texts *t)
 {
-#define ROW(i) _mm512_maskz_loadu_epi8((1ull << left[i]) - 1, p[i])
+#define ROW(i) _mm512_maskz_loadu_epi8((1ull << t->bytes[i]) - 1, t->p[i])
 	return transpose(ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7));
 #undef ROW
 }
 
 /* Takes whole chunks until none of the messages has one. */
-static inline struct limbs hash_chunks(struct limbs h, const uint8_t *p[MB_HASHES],
-				       uint32_t left[MB_HASHES], const struct factor *r,
+static inline struct limbs hash_chunks(struct limbs h, struct mb_texts *t, const struct factor *r,
 				       const struct factor *r_squared)
 {
-	for (;;) {
-		const uint8_t *from[MB_HASHES], *busy = NULL;
-		uint32_t bytes = UINT32_MAX;
-		__mmask8 lanes = 0;
+	while (t->bytes[0] >= CHUNK_BYTES) {
+		__m512i p = _mm512_loadu_si512(t->p);
+		__m512i left = _mm512_loadu_si512(t->bytes);
+		__mmask8 lanes = _mm512_cmpge_epu64_mask(left, _mm512_set1_epi64(CHUNK_BYTES));
+		/* The longest come first, so these lanes are the lower ones. */
+		uint64_t bytes =
+			t->bytes[__builtin_popcount(lanes) - 1] / CHUNK_BYTES * CHUNK_BYTES;
+		__m512i step_bytes = _mm512_maskz_set1_epi64(lanes, (long long)bytes);
+		const uint8_t *from[MB_HASHES];
 		struct limbs sum = h;
 
-		for (unsigned i = 0; i < MB_HASHES; i++) {
-			if (left[i] < CHUNK_BYTES)
-				continue;
-			lanes |= (__mmask8)(1u << i);
-			busy = p[i];
-			if (left[i] < bytes)
-				bytes = left[i];
-		}
-		if (!lanes)
-			return h;
-		bytes -= bytes % CHUNK_BYTES;
-		for (unsigned i = 0; i < MB_HASHES; i++)
-			from[i] = lanes >> i & 1 ? p[i] : busy;
-		for (uint32_t at = 0; at < bytes; at += CHUNK_BYTES) {
+		_mm512_storeu_si512(from, _mm512_mask_mov_epi64(
+						  _mm512_set1_epi64((long long)t->p[0]), lanes, p));
+		for (uint64_t at = 0; at < bytes; at += CHUNK_BYTES) {
 			struct chunk c = load_whole(from, at);
 
 			sum = step_two(sum, whole_block(c.block[0]), whole_block(c.block[1]), r,
@@ -251,31 +243,27 @@ static inline struct limbs hash_chunks(struct limbs h, const uint8_t *p[MB_HASHE
 				       r_squared);
 		}
 		h = pick(h, lanes, sum);
-		for (unsigned i = 0; i < MB_HASHES; i++)
-			if (lanes >> i & 1) {
-				p[i] += bytes;
-				left[i] -= bytes;
-			}
+		_mm512_storeu_si512(t->p, _mm512_add_epi64(p, step_bytes));
+		_mm512_storeu_si512(t->bytes, _mm512_sub_epi64(left, step_bytes));
 	}
+	return h;
 }
 
-/* Less than a chunk of each. */
-static inline struct limbs hash_rest(struct limbs h, const uint8_t *const p[MB_HASHES],
-				     const uint32_t left[MB_HASHES], const struct factor *r)
+/* Less than a chunk of each, no longer in order. */
+static inline struct limbs hash_rest(struct limbs h, const struct mb_texts *t,
+				     const struct factor *r)
 {
+	__m512i left = _mm512_loadu_si512(t->bytes);
 	struct chunk c;
-	uint32_t most = 0;
-	__m512i lens;
 
-	for (unsigned i = 0; i < MB_HASHES; i++)
-		most = left[i] > most ? left[i] : most;
-	if (!most)
+	if (!_mm512_test_epi64_mask(left, left))
 		return h;
-	c = load_rest(p, left);
-	lens = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)left));
-	for (unsigned i = 0; i < CHUNK_BYTES / BLOCK_BYTES && most > i * BLOCK_BYTES; i++) {
-		__mmask8 lanes = _mm512_cmpgt_epu64_mask(lens, _mm512_set1_epi64(i * BLOCK_BYTES));
+	c = load_rest(t);
+	for (unsigned i = 0; i < CHUNK_BYTES / BLOCK_BYTES; i++) {
+		__mmask8 lanes = _mm512_cmpgt_epu64_mask(left, _mm512_set1_epi64(i * BLOCK_BYTES));
 
+		if (!lanes)
+			break;
 		h = pick(h, lanes, step(h, whole_block(c.block[i]), r));
 	}
 	return h;
@@ -324,7 +312,7 @@ static inline struct wide finish(struct limbs h, struct wide pad)
 	return tag;
 }
 
-static inline void store_tags(uint8_t tags[MB_HASHES][MB_HASH_TAG], struct wide t)
+static inline void store_tags(uint8_t tags[MB_HASHES][AEAD_TAG_BYTES], struct wide t)
 {
 	const __m512i lower = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
 	const __m512i upper = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
@@ -333,15 +321,18 @@ static inline void store_tags(uint8_t tags[MB_HASHES][MB_HASH_TAG], struct wide 
 	_mm512_storeu_si512(tags[4], _mm512_permutex2var_epi64(t.lo, upper, t.hi));
 }
 
-void aead_mb_poly_avx512(const struct mb_text texts[MB_HASHES],
-			 uint8_t keys[MB_HASHES][MB_HASH_KEY], uint8_t tags[MB_HASHES][MB_HASH_TAG])
+void aead_mb_poly_avx512(const struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
+			 uint8_t tags[MB_HASHES][AEAD_TAG_BYTES])
 {
-	const uint8_t *p[MB_HASHES];
-	uint32_t left[MB_HASHES];
+	struct mb_texts left = *texts;
 	struct chunk key = load_keys(keys);
-	struct limbs h, length;
+	struct limbs h;
 	struct factor r, r_squared;
 	struct sums square = no_sums();
+	struct wide length = {
+		.lo = _mm512_setzero_si512(),
+		.hi = _mm512_loadu_si512(texts->bytes),
+	};
 
 	/* Some bits of r are zero by definition. */
 	key.block[0].lo = _mm512_and_si512(key.block[0].lo, _mm512_set1_epi64(0x0ffffffc0fffffff));
@@ -351,17 +342,9 @@ void aead_mb_poly_avx512(const struct mb_text texts[MB_HASHES],
 	multiply(&square, h, &r);
 	r_squared = factor_of(reduce(square));
 
-	for (unsigned i = 0; i < MB_HASHES; i++) {
-		p[i] = texts[i].p;
-		left[i] = texts[i].bytes;
-	}
-	length = whole_block((struct wide){
-		.lo = _mm512_setzero_si512(),
-		.hi = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)left)),
-	});
 	h = (struct limbs){_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-	h = hash_chunks(h, p, left, &r, &r_squared);
-	h = hash_rest(h, p, left, &r);
-	h = step(h, length, &r);
+	h = hash_chunks(h, &left, &r, &r_squared);
+	h = hash_rest(h, &left, &r);
+	h = step(h, whole_block(length), &r);
 	store_tags(tags, finish(h, key.block[1]));
 }
