@@ -22,20 +22,30 @@
 #include "lib/base/bug.h"
 
 #define CACHE_LINE 64
+/*
+ * Opening keeps the key stream of short messages beside their Poly1305 keys, which
+ * saves a second setting up of their lanes (15 of 91 ticks a message of 64 bytes).
+ */
+#define KEPT_LEN_MAX 512
+#define KEPT_BLOCKS  320 /* 20 KB, which leaves more than half of the L1 cache */
 
 struct mb_ctx {
 	/* Secret while a call runs. */
-	uint8_t keystream[MB_LANES][MB_BLOCK_BYTES];
+	uint8_t keystream[KEPT_BLOCKS][MB_BLOCK_BYTES];
 	uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY];
 	uint8_t tags[MB_HASHES][AEAD_TAG_BYTES];
 	/* Runs that do not fill the lanes yet. */
 	struct mb_run runs[MB_LANES];
 	unsigned n_runs, lanes;
+	unsigned filled; /* blocks of keystream before these lanes, a multiple of them */
+	bool has_texts;	 /* false while open computes ahead of its checks */
 	struct aead_job *sorted[AEAD_BATCH_MAX];
-	unsigned n; /* jobs of this call */
+	uint16_t kept_at[AEAD_BATCH_MAX]; /* block 0 of each, by the same order */
+	unsigned n;			  /* jobs of this call */
 };
 
 static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds eight keys");
+static_assert(KEPT_BLOCKS % MB_LANES == 0, "the kernel stores all lanes");
 static_assert(MB_HASH_KEY == 32 && AEAD_TAG_BYTES == 16, "as in RFC 8439");
 
 static bool mb_is_supported(void)
@@ -79,19 +89,25 @@ static void begin(struct mb_ctx *c, struct aead_job *jobs, unsigned n)
 	sort(c, jobs, n);
 	c->n_runs = 0;
 	c->lanes = 0;
+	c->filled = 0;
+	c->has_texts = true;
 }
 
 static void end(struct mb_ctx *c)
 {
-	sodium_memzero(c->keystream, sizeof(c->keystream));
+	sodium_memzero(c->keystream, (c->filled + MB_LANES) * sizeof(c->keystream[0]));
 	sodium_memzero(c->hash_keys, c->n * sizeof(c->hash_keys[0]));
 	sodium_memzero(c->tags, sizeof(c->tags));
 }
 
 static void flush(struct mb_ctx *c)
 {
-	if (c->n_runs)
-		aead_mb_chacha_avx512(c->runs, c->n_runs, c->hash_keys, c->keystream);
+	if (!c->n_runs)
+		return;
+	aead_mb_chacha_avx512(c->runs, c->n_runs, c->has_texts, c->hash_keys,
+			      c->keystream + c->filled);
+	if (!c->has_texts)
+		c->filled += MB_LANES;
 	c->n_runs = 0;
 	c->lanes = 0;
 }
@@ -187,23 +203,47 @@ static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)
 	end(c);
 }
 
+/*
+ * Computes the Poly1305 keys of all, and of those at the end, the short ones, as
+ * much key stream as there is room for. Returns the first of these.
+ */
+static unsigned compute_ahead(struct mb_ctx *c)
+{
+	unsigned room = KEPT_BLOCKS - MB_LANES - c->n, kept = c->n;
+
+	while (kept && c->sorted[kept - 1]->len <= KEPT_LEN_MAX &&
+	       room >= text_blocks(c->sorted[kept - 1]))
+		room -= text_blocks(c->sorted[--kept]);
+	c->has_texts = false;
+	for (unsigned i = 0; i < c->n; i++) {
+		c->kept_at[i] = (uint16_t)(c->filled + c->lanes);
+		add_blocks(c, i, 0, 1 + (i < kept ? 0 : text_blocks(c->sorted[i])));
+	}
+	flush(c);
+	c->has_texts = true;
+	return kept;
+}
+
 static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
 {
 	struct mb_ctx *c = ctx;
+	unsigned kept;
 
 	begin(c, jobs, n);
-	for (unsigned i = 0; i < n; i++)
-		add_blocks(c, i, 0, 1);
-	flush(c);
+	kept = compute_ahead(c);
 	for (unsigned i = 0; i < n; i++) {
 		struct aead_job *j = c->sorted[i];
 
 		if (i % MB_HASHES == 0)
 			check_tags(c, i);
-		if (j->ok)
+		if (!j->ok) {
+			if (j->len)
+				memset(j->dst, 0, j->len);
+		} else if (i < kept) {
 			add_blocks(c, i, 1, text_blocks(j));
-		else if (j->len)
-			memset(j->dst, 0, j->len);
+		} else {
+			aead_mb_xor_avx512(j, c->keystream + c->kept_at[i] + 1);
+		}
 	}
 	flush(c);
 	end(c);

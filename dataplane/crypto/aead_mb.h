@@ -17,6 +17,7 @@
 #ifndef DATAPLANE_CRYPTO_AEAD_MB_H
 #define DATAPLANE_CRYPTO_AEAD_MB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/crypto/aead.h"
@@ -41,12 +42,16 @@ struct mb_texts {
 };
 
 /*
- * XORs the texts of 1 <= n <= 16 runs that fill the lanes from 0 upward. keystream
- * is scratch, and holds secrets afterwards.
+ * Makes the blocks of 1 <= n <= 16 runs, which fill the lanes from 0 upward, and
+ * stores the hash keys among them. The texts are XORed as well if has_texts, else
+ * the caller does that later. keystream holds secrets afterwards.
  */
-void aead_mb_chacha_avx512(const struct mb_run *runs, unsigned n,
+void aead_mb_chacha_avx512(const struct mb_run *runs, unsigned n, bool has_texts,
 			   uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY],
-			   uint8_t keystream[MB_LANES][MB_BLOCK_BYTES]);
+			   uint8_t (*keystream)[MB_BLOCK_BYTES]);
+
+/* dst = src ^ key stream, whose block 1 is the first here. */
+void aead_mb_xor_avx512(const struct aead_job *job, uint8_t (*keystream)[MB_BLOCK_BYTES]);
 
 /*
  * Tags of eight messages without additional data: blocks of 16, the last filled up

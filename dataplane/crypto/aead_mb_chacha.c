@@ -75,8 +75,8 @@ static inline void store_lanes(uint8_t (*out)[MB_BLOCK_BYTES], __m512i x0, __m51
 	_mm512_store_si512(out[12], _mm512_shuffle_i32x4(b, d, 0xdd));
 }
 
-static inline void make_keystream(uint8_t keystream[MB_LANES][MB_BLOCK_BYTES],
-				  const struct mb_run *runs, unsigned n)
+static inline void make_keystream(uint8_t (*keystream)[MB_BLOCK_BYTES], const struct mb_run *runs,
+				  unsigned n)
 {
 	const __m512i lane =
 		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -153,20 +153,13 @@ static inline void make_keystream(uint8_t keystream[MB_LANES][MB_BLOCK_BYTES],
 	store_lanes(keystream + 3, x3, x7, x11, x15);
 }
 
-static inline void xor_run(const struct mb_run *r, uint8_t (*block)[MB_BLOCK_BYTES],
-			   uint8_t (*hash_key)[MB_HASH_KEY])
+/* XORs text from a block's start at on to end. */
+static inline void xor_text(const struct aead_job *job, uint32_t at, uint32_t end,
+			    uint8_t (*block)[MB_BLOCK_BYTES])
 {
-	const uint8_t *src = r->job->src;
-	uint8_t *dst = r->job->dst;
-	uint32_t at, end;
+	const uint8_t *src = job->src;
+	uint8_t *dst = job->dst;
 
-	if (r->block == 0)
-		_mm256_storeu_si256((__m256i *)*hash_key,
-				    _mm256_load_si256((const __m256i *)*block++));
-	at = r->block ? (r->block - 1) * MB_BLOCK_BYTES : 0;
-	end = (r->block - 1 + r->lanes) * MB_BLOCK_BYTES;
-	if (end > r->job->len)
-		end = r->job->len;
 	for (; end - at >= MB_BLOCK_BYTES; at += MB_BLOCK_BYTES)
 		_mm512_storeu_si512(dst + at, _mm512_xor_si512(_mm512_load_si512(*block++),
 							       _mm512_loadu_si512(src + at)));
@@ -179,11 +172,33 @@ static inline void xor_run(const struct mb_run *r, uint8_t (*block)[MB_BLOCK_BYT
 	}
 }
 
-void aead_mb_chacha_avx512(const struct mb_run *runs, unsigned n,
+static inline void xor_run(const struct mb_run *r, uint8_t (*block)[MB_BLOCK_BYTES])
+{
+	uint32_t skip = r->block == 0;
+	uint32_t at = (r->block + skip - 1) * MB_BLOCK_BYTES;
+	uint32_t end = (r->block + r->lanes - 1) * MB_BLOCK_BYTES;
+
+	xor_text(r->job, at, end < r->job->len ? end : r->job->len, block + skip);
+}
+
+void aead_mb_chacha_avx512(const struct mb_run *runs, unsigned n, bool has_texts,
 			   uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY],
-			   uint8_t keystream[MB_LANES][MB_BLOCK_BYTES])
+			   uint8_t (*keystream)[MB_BLOCK_BYTES])
 {
 	make_keystream(keystream, runs, n);
-	for (unsigned i = 0; i < n; i++)
-		xor_run(&runs[i], keystream + runs[i].first, hash_keys + runs[i].at);
+	for (unsigned i = 0; i < n; i++) {
+		const struct mb_run *r = &runs[i];
+
+		if (r->block == 0)
+			_mm256_storeu_si256(
+				(__m256i *)hash_keys[r->at],
+				_mm256_load_si256((const __m256i *)keystream[r->first]));
+		if (has_texts)
+			xor_run(r, keystream + r->first);
+	}
+}
+
+void aead_mb_xor_avx512(const struct aead_job *job, uint8_t (*keystream)[MB_BLOCK_BYTES])
+{
+	xor_text(job, 0, job->len, keystream);
 }
