@@ -12,6 +12,7 @@
 
 extern const struct aead_engine aead_ipsecmb;
 extern const struct aead_engine aead_mb;
+extern const struct aead_engine aead_mixed;
 extern const struct aead_engine aead_sodium;
 
 /*

@@ -37,11 +37,11 @@ struct mb_ctx {
 	/* Runs that do not fill the lanes yet. */
 	struct mb_run runs[MB_LANES];
 	unsigned n_runs, lanes;
-	unsigned filled; /* blocks of keystream before these lanes, a multiple of them */
-	bool has_texts;	 /* false while open computes ahead of its checks */
-	struct aead_job *sorted[AEAD_BATCH_MAX];
+	unsigned filled;	  /* blocks of keystream before these lanes, a multiple of them */
+	bool has_texts;		  /* false while open computes ahead of its checks */
+	struct aead_job **sorted; /* of this call */
 	uint16_t kept_at[AEAD_BATCH_MAX]; /* block 0 of each, by the same order */
-	unsigned n;			  /* jobs of this call */
+	unsigned n;			  /* of sorted */
 };
 
 static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds eight keys");
@@ -70,23 +70,23 @@ static void mb_ctx_free(void *ctx)
 	free(ctx);
 }
 
-/* Longest first. */
-static void sort(struct mb_ctx *c, struct aead_job *jobs, unsigned n)
+void aead_mb_sort(struct aead_job **sorted, struct aead_job *jobs, unsigned n)
 {
+	BUG_ON(n > AEAD_BATCH_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned at = i;
 
-		for (; at && c->sorted[at - 1]->len < jobs[i].len; at--)
-			c->sorted[at] = c->sorted[at - 1];
-		c->sorted[at] = &jobs[i];
+		for (; at && sorted[at - 1]->len < jobs[i].len; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = &jobs[i];
 	}
-	c->n = n;
 }
 
-static void begin(struct mb_ctx *c, struct aead_job *jobs, unsigned n)
+static void begin(struct mb_ctx *c, struct aead_job **sorted, unsigned n)
 {
 	BUG_ON(n > AEAD_BATCH_MAX);
-	sort(c, jobs, n);
+	c->sorted = sorted;
+	c->n = n;
 	c->n_runs = 0;
 	c->lanes = 0;
 	c->filled = 0;
@@ -183,12 +183,12 @@ static void check_tags(struct mb_ctx *c, unsigned i)
 	}
 }
 
-static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)
+void aead_mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
 	unsigned hashed = 0;
 
-	begin(c, jobs, n);
+	begin(c, sorted, n);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned complete;
 
@@ -224,12 +224,12 @@ static unsigned compute_ahead(struct mb_ctx *c)
 	return kept;
 }
 
-static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
+void aead_mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
 	unsigned kept;
 
-	begin(c, jobs, n);
+	begin(c, sorted, n);
 	kept = compute_ahead(c);
 	for (unsigned i = 0; i < n; i++) {
 		struct aead_job *j = c->sorted[i];
@@ -247,6 +247,22 @@ static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
 	}
 	flush(c);
 	end(c);
+}
+
+static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)
+{
+	struct aead_job *sorted[AEAD_BATCH_MAX];
+
+	aead_mb_sort(sorted, jobs, n);
+	aead_mb_seal_sorted(ctx, sorted, n);
+}
+
+static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
+{
+	struct aead_job *sorted[AEAD_BATCH_MAX];
+
+	aead_mb_sort(sorted, jobs, n);
+	aead_mb_open_sorted(ctx, sorted, n);
 }
 
 const struct aead_engine aead_mb = {

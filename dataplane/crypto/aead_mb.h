@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the multi-buffer engine, which is plain C, and its two kernels, which
+ * Inside the multi-buffer engine: between aead_mb.c, which is plain C, and two kernels, which
  * are built with an instruction set's flags and called only where the CPU has
  * it. A kernel file includes no function of ours: one compiled with those flags must
  * not become the copy that everybody links.
@@ -59,5 +59,10 @@ void aead_mb_xor_avx512(const struct aead_job *job, uint8_t (*keystream)[MB_BLOC
  */
 void aead_mb_poly_avx512(const struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
 			 uint8_t tags[MB_HASHES][AEAD_TAG_BYTES]);
+
+/* For an engine that gives this one a part of its jobs, as pointers, the longest first. */
+void aead_mb_sort(struct aead_job **sorted, struct aead_job *jobs, unsigned n);
+void aead_mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n);
+void aead_mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n);
 
 #endif

@@ -11,6 +11,7 @@
 const struct aead_engine *const aead_engines[] = {
 	&aead_ipsecmb,
 	&aead_mb,
+	&aead_mixed,
 	&aead_sodium,
 	NULL,
 };

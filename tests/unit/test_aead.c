@@ -44,6 +44,7 @@ static const struct subject subjects[] = {
 	{"ipsecmb avx2", &aead_ipsecmb, init_mb_mgr_avx2, IMB_CPUFLAGS_AVX2},
 	{"ipsecmb avx512", &aead_ipsecmb, init_mb_mgr_avx512, IMB_CPUFLAGS_AVX512},
 	{"mb", &aead_mb, NULL, 0},
+	{"mixed", &aead_mixed, NULL, 0},
 };
 
 typedef void subject_test(const struct aead_engine *e, void *ctx);
