@@ -125,25 +125,28 @@ static inline void multiply(struct sums *s, struct limbs a, const struct factor 
 	s->hi2 = _mm512_madd52hi_epu64(s->hi2, a.l2, f->r0);
 }
 
+static inline __m512i add_product(__m512i sum, __m512i a, long long b)
+{
+	return _mm512_madd52lo_epu64(sum, a, _mm512_set1_epi64(b));
+}
+
 /* A high half weighs 2^52, that is 2^8 of the limb above, and 5 * 2^10 around the top. */
 static inline struct limbs reduce(struct sums s)
 {
 	struct limbs h;
-	__m512i carry;
+	__m512i top;
 
-	carry = _mm512_srli_epi64(s.lo0, 44);
+	s.lo1 = add_product(s.lo1, s.hi0, 1 << 8);
+	s.lo2 = add_product(s.lo2, s.hi1, 1 << 8);
 	h.l0 = _mm512_and_si512(s.lo0, MASK44);
-	s.lo1 = _mm512_add_epi64(_mm512_add_epi64(s.lo1, _mm512_slli_epi64(s.hi0, 8)), carry);
-	carry = _mm512_srli_epi64(s.lo1, 44);
+	s.lo1 = _mm512_add_epi64(s.lo1, _mm512_srli_epi64(s.lo0, 44));
 	h.l1 = _mm512_and_si512(s.lo1, MASK44);
-	s.lo2 = _mm512_add_epi64(_mm512_add_epi64(s.lo2, _mm512_slli_epi64(s.hi1, 8)), carry);
-	carry = _mm512_srli_epi64(s.lo2, 42);
+	s.lo2 = _mm512_add_epi64(s.lo2, _mm512_srli_epi64(s.lo1, 44));
 	h.l2 = _mm512_and_si512(s.lo2, MASK42);
-	carry = _mm512_add_epi64(_mm512_slli_epi64(s.hi2, 10), carry);
-	h.l0 = _mm512_add_epi64(h.l0, _mm512_add_epi64(carry, _mm512_slli_epi64(carry, 2)));
-	carry = _mm512_srli_epi64(h.l0, 44);
+	top = add_product(_mm512_srli_epi64(s.lo2, 42), s.hi2, 1 << 10);
+	h.l0 = add_product(h.l0, top, 5);
+	h.l1 = _mm512_add_epi64(h.l1, _mm512_srli_epi64(h.l0, 44));
 	h.l0 = _mm512_and_si512(h.l0, MASK44);
-	h.l1 = _mm512_add_epi64(h.l1, carry);
 	return h;
 }
 
@@ -274,24 +277,18 @@ static inline struct wide finish(struct limbs h, struct wide pad)
 {
 	struct limbs g;
 	struct wide tag;
-	__m512i carry;
 	__mmask8 is_less, has_carry;
 
-	/* All limbs below their size; what goes around the top is at most a few times 5. */
-	for (unsigned i = 0; i < 2; i++) {
-		carry = _mm512_srli_epi64(h.l0, 44);
-		h.l0 = _mm512_and_si512(h.l0, MASK44);
-		h.l1 = _mm512_add_epi64(h.l1, carry);
-		carry = _mm512_srli_epi64(h.l1, 44);
-		h.l1 = _mm512_and_si512(h.l1, MASK44);
-		h.l2 = _mm512_add_epi64(h.l2, carry);
-		carry = _mm512_srli_epi64(h.l2, 42);
-		h.l2 = _mm512_and_si512(h.l2, MASK42);
-		h.l0 = _mm512_add_epi64(h.l0, _mm512_add_epi64(carry, _mm512_slli_epi64(carry, 2)));
-	}
-	carry = _mm512_srli_epi64(h.l0, 44);
+	/*
+	 * All limbs below their size. Only the middle one was not, by 2^10 at most: if its
+	 * carry goes around the top, what that carry leaves behind is small.
+	 */
+	h.l2 = _mm512_add_epi64(h.l2, _mm512_srli_epi64(h.l1, 44));
+	h.l1 = _mm512_and_si512(h.l1, MASK44);
+	h.l0 = add_product(h.l0, _mm512_srli_epi64(h.l2, 42), 5);
+	h.l2 = _mm512_and_si512(h.l2, MASK42);
+	h.l1 = _mm512_add_epi64(h.l1, _mm512_srli_epi64(h.l0, 44));
 	h.l0 = _mm512_and_si512(h.l0, MASK44);
-	h.l1 = _mm512_add_epi64(h.l1, carry);
 
 	/* h + 5 reaches 2^130 just when h is not below 2^130 - 5. */
 	g.l0 = _mm512_add_epi64(h.l0, _mm512_set1_epi64(5));

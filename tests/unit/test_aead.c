@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "dataplane/crypto/aead_engines.h"
+#include "dataplane/crypto/aead_mb.h"
 #include "lib/base/bug.h"
 #include "lib/wire/wg.h"
 
@@ -463,6 +464,86 @@ static void engines_refuse_a_flip_in_every_byte(void **state)
 	for_each_subject(forged_everywhere);
 }
 
+/* Tags of eight messages as libsodium makes them of the blocks that the AEAD hashes. */
+static void hash_eight(const struct mb_texts *t, uint8_t hash_keys[MB_HASHES][MB_HASH_KEY])
+{
+	static uint8_t padded[1024];
+	uint8_t got[MB_HASHES][AEAD_TAG_BYTES], tag[AEAD_TAG_BYTES];
+
+	aead_mb_poly_avx512(t, hash_keys, got);
+	for (unsigned i = 0; i < MB_HASHES; i++) {
+		size_t len = (t->bytes[i] + 15) / 16 * 16;
+
+		memset(padded, 0, len + 16);
+		memcpy(padded, t->p[i], t->bytes[i]);
+		le64_put((wire_le64 *)(padded + len + 8), t->bytes[i]);
+		crypto_onetimeauth_poly1305(tag, padded, len + 16, hash_keys[i]);
+		assert_memory_equal(got[i], tag, AEAD_TAG_BYTES);
+	}
+}
+
+/* Keys and texts that no cipher would make: all ones, all zeroes, and bytes of few bits. */
+static void extreme_fill(uint8_t *p, size_t len)
+{
+	static const uint8_t bytes[] = {0x00, 0xff, 0xff, 0xfe, 0x01, 0x80, 0x7f, 0xfb};
+	uint8_t one = bytes[random_u32() % sizeof(bytes)];
+
+	for (size_t i = 0; i < len; i++)
+		p[i] = one;
+	if (len && random_u32() % 2)
+		p[random_u32() % len] = bytes[random_u32() % sizeof(bytes)];
+}
+
+static void vector_hash_carries_extremes(void **state)
+{
+	uint8_t hash_keys[MB_HASHES][MB_HASH_KEY], text[MB_HASHES][512];
+	struct mb_texts t;
+
+	if (!aead_mb.is_supported())
+		skip();
+	random_state = 0x082efa98ec4e6c89ull;
+	for (unsigned round = 0; round < 20000; round++) {
+		uint32_t len = random_u32() % 512;
+
+		for (unsigned i = 0; i < MB_HASHES; i++) {
+			extreme_fill(hash_keys[i], 16);
+			extreme_fill(hash_keys[i] + 16, 16);
+			t.p[i] = text[i];
+			t.bytes[i] = len;
+			extreme_fill(text[i], len);
+			if (round & 1)
+				len -= random_u32() % (len + 1);
+		}
+		hash_eight(&t, hash_keys);
+	}
+}
+
+/* With r = 1 the sum of two blocks and the length's is put around 2^130 - 5, one a lane. */
+static void vector_hash_reduces_fully(void **state)
+{
+	uint8_t hash_keys[MB_HASHES][MB_HASH_KEY], text[MB_HASHES][32];
+	struct mb_texts t;
+
+	if (!aead_mb.is_supported())
+		skip();
+	memset(hash_keys, 0, sizeof(hash_keys));
+	for (int first = -16; first < 16; first += MB_HASHES) {
+		for (unsigned i = 0; i < MB_HASHES; i++) {
+			/* The bits behind three blocks are 3 * 2^128, so 2^128 is to be added. */
+			uint64_t low = (uint64_t)(first + (int)i);
+			uint64_t high = (first + (int)i < 0 ? UINT64_MAX : 0) - 32;
+
+			hash_keys[i][0] = 1;
+			memset(text[i], 0, sizeof(text[i]));
+			le64_put((wire_le64 *)text[i], low);
+			le64_put((wire_le64 *)(text[i] + 8), high);
+			t.p[i] = text[i];
+			t.bytes[i] = sizeof(text[i]);
+		}
+		hash_eight(&t, hash_keys);
+	}
+}
+
 /* An engine that goes wrong in one way, for the start-up check to find. */
 static enum { GOOD, SEAL_LAST_BYTE, OPEN_ANYTHING, LEAVE_PLAINTEXT, WRITE_BEHIND } fault;
 
@@ -537,6 +618,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(engines_agree_with_sodium_on_random_batches),
 		cmocka_unit_test(engines_keep_inside_their_buffers),
 		cmocka_unit_test(engines_refuse_a_flip_in_every_byte),
+		cmocka_unit_test(vector_hash_carries_extremes),
+		cmocka_unit_test(vector_hash_reduces_fully),
 		cmocka_unit_test(self_test_finds_faults),
 		cmocka_unit_test(select_chooses_by_name_or_preference),
 	};
