@@ -518,7 +518,11 @@ static void vector_hash_carries_extremes(void **state)
 	}
 }
 
-/* With r = 1 the sum of two blocks and the length's is put around 2^130 - 5, one a lane. */
+/*
+ * With r = 1 the sum, of two blocks and the length's, comes to lie one a lane around
+ * 2^130 - 5, where the last subtraction begins, and around 2^130 + 2^89, where what
+ * goes around the top carries through two limbs.
+ */
 static void vector_hash_reduces_fully(void **state)
 {
 	uint8_t hash_keys[MB_HASHES][MB_HASH_KEY], text[MB_HASHES][32];
@@ -527,20 +531,28 @@ static void vector_hash_reduces_fully(void **state)
 	if (!aead_mb.is_supported())
 		skip();
 	memset(hash_keys, 0, sizeof(hash_keys));
-	for (int first = -16; first < 16; first += MB_HASHES) {
-		for (unsigned i = 0; i < MB_HASHES; i++) {
-			/* The bits behind three blocks are 3 * 2^128, so 2^128 is to be added. */
-			uint64_t low = (uint64_t)(first + (int)i);
-			uint64_t high = (first + (int)i < 0 ? UINT64_MAX : 0) - 32;
+	memset(text, 0, sizeof(text));
+	for (int at = -16; at < 16; at += MB_HASHES) {
+		for (unsigned i = 0; i < 2 * MB_HASHES; i++) {
+			unsigned k = i % MB_HASHES;
+			int64_t low = at + (int)k;
+			uint64_t high = low < 0 ? UINT64_MAX : 0;
+			/* Three blocks bring 3 * 2^128, the length 2^69. */
+			uint64_t rest = (i < MB_HASHES ? 0 : 1 << 25) - 32ull;
 
-			hash_keys[i][0] = 1;
-			memset(text[i], 0, sizeof(text[i]));
-			le64_put((wire_le64 *)text[i], low);
-			le64_put((wire_le64 *)(text[i] + 8), high);
-			t.p[i] = text[i];
-			t.bytes[i] = sizeof(text[i]);
+			hash_keys[k][0] = 1;
+			le64_put((wire_le64 *)text[k], (uint64_t)low);
+			if (i < MB_HASHES) {
+				high += rest;
+				rest = 0;
+			}
+			le64_put((wire_le64 *)(text[k] + 8), high);
+			le64_put((wire_le64 *)(text[k] + 24), rest);
+			t.p[k] = text[k];
+			t.bytes[k] = sizeof(text[k]);
+			if (k == MB_HASHES - 1)
+				hash_eight(&t, hash_keys);
 		}
-		hash_eight(&t, hash_keys);
 	}
 }
 
