@@ -56,8 +56,9 @@ void aead_mb_xor_avx512(const struct aead_job *job, uint8_t (*keystream)[MB_BLOC
 /*
  * Tags of eight messages without additional data: blocks of 16, the last filled up
  * with zeroes, and one that holds the length. Fastest when they are of like length.
+ * texts are changed.
  */
-void aead_mb_poly_avx512(const struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
+void aead_mb_poly_avx512(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
 			 uint8_t tags[MB_HASHES][AEAD_TAG_BYTES]);
 
 /* For an engine that gives this one a part of its jobs, as pointers, the longest first. */

@@ -199,7 +199,7 @@ static inline struct chunk transpose(__m512i x0, __m512i x1, __m512i x2, __m512i
 
 static inline struct chunk load_keys(uint8_t keys[MB_HASHES][MB_HASH_KEY])
 {
-#define ROW(i) _mm512_maskz_loadu_epi64(0x0f, keys[i])
+#define ROW(i) _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)keys[i]))
 	return transpose(ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7));
 #undef ROW
 }
@@ -220,23 +220,32 @@ static inline struct chunk load_rest(const struct mb_texts *t)
 #undef ROW
 }
 
-/* Takes whole chunks until none of the messages has one. */
+/*
+ * Takes whole chunks until none of the messages has one. Where all have, as at first
+ * nearly always, their addresses are read as the engine wrote them, one by one: a
+ * vector of them would have to wait until all these stores have reached the cache.
+ */
 static inline struct limbs hash_chunks(struct limbs h, struct mb_texts *t, const struct factor *r,
 				       const struct factor *r_squared)
 {
 	while (t->bytes[0] >= CHUNK_BYTES) {
-		__m512i p = _mm512_loadu_si512(t->p);
-		__m512i left = _mm512_loadu_si512(t->bytes);
-		__mmask8 lanes = _mm512_cmpge_epu64_mask(left, _mm512_set1_epi64(CHUNK_BYTES));
-		/* The longest come first, so these lanes are the lower ones. */
-		uint64_t bytes =
-			t->bytes[__builtin_popcount(lanes) - 1] / CHUNK_BYTES * CHUNK_BYTES;
-		__m512i step_bytes = _mm512_maskz_set1_epi64(lanes, (long long)bytes);
-		const uint8_t *from[MB_HASHES];
+		const uint8_t *some[MB_HASHES], *const *from = t->p;
+		uint64_t bytes = t->bytes[MB_HASHES - 1];
+		__mmask8 lanes = ALL_LANES;
 		struct limbs sum = h;
+		__m512i taken;
 
-		_mm512_storeu_si512(from, _mm512_mask_mov_epi64(
-						  _mm512_set1_epi64((long long)t->p[0]), lanes, p));
+		if (bytes < CHUNK_BYTES) {
+			/* The longest come first, so the lanes that go on are the lower ones. */
+			lanes = _mm512_cmpge_epu64_mask(_mm512_loadu_si512(t->bytes),
+							_mm512_set1_epi64(CHUNK_BYTES));
+			bytes = t->bytes[__builtin_popcount(lanes) - 1];
+			_mm512_storeu_si512(
+				some, _mm512_mask_loadu_epi64(_mm512_set1_epi64((long long)t->p[0]),
+							      lanes, t->p));
+			from = some;
+		}
+		bytes -= bytes % CHUNK_BYTES;
 		for (uint64_t at = 0; at < bytes; at += CHUNK_BYTES) {
 			struct chunk c = load_whole(from, at);
 
@@ -246,8 +255,10 @@ static inline struct limbs hash_chunks(struct limbs h, struct mb_texts *t, const
 				       r_squared);
 		}
 		h = pick(h, lanes, sum);
-		_mm512_storeu_si512(t->p, _mm512_add_epi64(p, step_bytes));
-		_mm512_storeu_si512(t->bytes, _mm512_sub_epi64(left, step_bytes));
+		taken = _mm512_maskz_set1_epi64(lanes, (long long)bytes);
+		_mm512_storeu_si512(t->p, _mm512_add_epi64(_mm512_loadu_si512(t->p), taken));
+		_mm512_storeu_si512(t->bytes,
+				    _mm512_sub_epi64(_mm512_loadu_si512(t->bytes), taken));
 	}
 	return h;
 }
@@ -318,10 +329,9 @@ static inline void store_tags(uint8_t tags[MB_HASHES][AEAD_TAG_BYTES], struct wi
 	_mm512_storeu_si512(tags[4], _mm512_permutex2var_epi64(t.lo, upper, t.hi));
 }
 
-void aead_mb_poly_avx512(const struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
+void aead_mb_poly_avx512(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
 			 uint8_t tags[MB_HASHES][AEAD_TAG_BYTES])
 {
-	struct mb_texts left = *texts;
 	struct chunk key = load_keys(keys);
 	struct limbs h;
 	struct factor r, r_squared;
@@ -340,8 +350,8 @@ void aead_mb_poly_avx512(const struct mb_texts *texts, uint8_t keys[MB_HASHES][M
 	r_squared = factor_of(reduce(square));
 
 	h = (struct limbs){_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-	h = hash_chunks(h, &left, &r, &r_squared);
-	h = hash_rest(h, &left, &r);
+	h = hash_chunks(h, texts, &r, &r_squared);
+	h = hash_rest(h, texts, &r);
 	h = step(h, whole_block(length), &r);
 	store_tags(tags, finish(h, key.block[1]));
 }
