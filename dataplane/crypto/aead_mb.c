@@ -22,6 +22,7 @@
 #include "lib/base/bug.h"
 
 #define CACHE_LINE 64
+
 /* Whether a tag was right is no secret, though secrets decide it; test_aead_secrets says so. */
 #ifndef MB_PUBLIC
 #define MB_PUBLIC(x) (x)
@@ -29,6 +30,7 @@
 
 /* More than what a kernel spills: keys, and numbers that derive from them. */
 #define KERNEL_STACK 2048
+
 /*
  * Opening keeps the key stream of short messages beside their Poly1305 keys, which
  * saves a second setting up of their lanes: 86 instead of 96 ticks a message of 64

@@ -45,8 +45,7 @@
 #define SET_WORD(word, lanes, p, i)                                                                \
 	(word = _mm512_mask_broadcastd_epi32(word, lanes, _mm_loadu_si32((p) + 4 * (i))))
 
-/* Four words of each lane: of lanes 0, 4, 8, 12 in x0, of 1, 5, 9, 13 in x1,, one after the other.
- */
+/* Gathers four words of each lane: of lanes 0, 4, 8 and 12 in x0, of 1, 5, 9, 13 in x1, .. */
 static inline void transpose_words(__m512i *x0, __m512i *x1, __m512i *x2, __m512i *x3)
 {
 	__m512i a = _mm512_unpacklo_epi32(*x0, *x1);

@@ -11,7 +11,8 @@
  *
  * Sizes: IFMA multiplies the low 52 bits of its operands. Limbs after reduce() are
  * below 2^44 + 2^10, h + m below 2^46, 20 r below 2^49. The products of one step,
- * six at most, leave below 2^55 in a low and below 2^42 in a high accumulator.
+ * six at most, leave below 2^55 in a low and below 2^42 in a high accumulator; in the
+ * highest below 2^39, so that it can be multiplied by 5 * 2^10 in 52 bits.
  */
 #include <immintrin.h>
 
