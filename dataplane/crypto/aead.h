@@ -50,7 +50,7 @@ extern const struct aead_engine *const aead_engines[];
 /*
  * The engine to use: the one named, or with name == NULL the preferred one of
  * those that this CPU runs. Runs the known answers of RFC 8439 and the cross
- * check of every supported engine first (about a millisecond).
+ * check of every supported engine first (a few milliseconds).
  * NULL: *why says what is wrong ("unknown engine", "CPU lacks ...", "engine X
  * fails known answer N"). Control thread, once at start.
  */

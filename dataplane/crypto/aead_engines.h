@@ -11,6 +11,8 @@
 #include "dataplane/crypto/aead.h"
 
 extern const struct aead_engine aead_ipsecmb;
+extern const struct aead_engine aead_mb;
+extern const struct aead_engine aead_mixed;
 extern const struct aead_engine aead_sodium;
 
 /*

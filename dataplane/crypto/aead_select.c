@@ -9,9 +9,7 @@
 #include "dataplane/crypto/aead_engines.h"
 
 const struct aead_engine *const aead_engines[] = {
-	&aead_ipsecmb,
-	&aead_sodium,
-	NULL,
+	&aead_mixed, &aead_ipsecmb, &aead_mb, &aead_sodium, NULL,
 };
 
 /* What *why points to; written by the one control thread. */

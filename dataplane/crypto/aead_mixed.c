@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine that takes the faster of two for each part of a batch. The multi-buffer
+ * engine wins where messages fill its lanes, ipsec-mb where they are few, or long
+ * and of unlike lengths.
+ *
+ * Jobs sorted by length are looked at in eights, which the multi-buffer engine
+ * would hash side by side. What either engine takes for them follows from four
+ * costs, which ctx_new measures (half a millisecond), so the bounds are this
+ * machine's own.
+ *
+ * A context belongs to one worker.
+ */
+#include <stdlib.h>
+
+#include "dataplane/crypto/aead_engines.h"
+#include "dataplane/crypto/aead_mb.h"
+#include "lib/base/bug.h"
+#include "lib/base/clock.h"
+
+/*
+ * What hashing costs beside its chunks of 64 bytes, counted in these: setting up
+ * and finishing, with what the engine does around it.
+ */
+#define HASH_FIXED_CHUNKS 2
+
+#define SAMPLE_JOBS  8
+#define SAMPLE_BYTES 1024
+#define SAMPLE_CALLS 4
+#define SAMPLES	     8
+
+/* In picoseconds. */
+struct costs {
+	int64_t lanes;	 /* multi-buffer: sixteen blocks of key stream */
+	int64_t chunk;	 /* multi-buffer: 64 bytes of each of eight messages hashed */
+	int64_t message; /* ipsec-mb: a message, beside its blocks */
+	int64_t block;	 /* ipsec-mb: 64 bytes */
+};
+
+struct mixed_ctx {
+	void *mb, *ipsecmb;
+	struct costs costs;
+};
+
+typedef void call(void *ctx, struct aead_job *jobs, unsigned n);
+
+static bool mixed_is_supported(void)
+{
+	return aead_mb.is_supported() && aead_ipsecmb.is_supported();
+}
+
+static int64_t blocks(uint32_t bytes)
+{
+	return (bytes + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
+}
+
+/* Picoseconds that sealing n messages of len bytes takes at best. */
+static int64_t measure(const struct aead_engine *e, void *ctx, unsigned n, uint32_t len)
+{
+	static const uint8_t key[AEAD_KEY_BYTES], text[SAMPLE_BYTES];
+	uint8_t out[SAMPLE_JOBS][SAMPLE_BYTES + AEAD_TAG_BYTES];
+	struct aead_job jobs[SAMPLE_JOBS];
+	int64_t best = INT64_MAX;
+
+	for (unsigned i = 0; i < n; i++)
+		jobs[i] = (struct aead_job){
+			.key = key, .counter = i, .src = text, .dst = out[i], .len = len};
+	/* The first sample also warms the caches. */
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		uint64_t start = clock_now_ns();
+		int64_t ps;
+
+		for (unsigned k = 0; k < SAMPLE_CALLS; k++)
+			e->seal(ctx, jobs, n);
+		ps = (int64_t)(clock_now_ns() - start) * 1000 / SAMPLE_CALLS;
+		if (ps < best)
+			best = ps;
+	}
+	return best;
+}
+
+static int64_t positive(int64_t cost)
+{
+	/* An interruption may fall into all samples of one measurement. */
+	return cost > 0 ? cost : 1;
+}
+
+static struct costs measure_costs(const struct mixed_ctx *c)
+{
+	int64_t text_blocks = SAMPLE_BYTES / MB_BLOCK_BYTES;
+	/* Both hash as much, with 9 and 2 times the lanes. */
+	int64_t mb_many = measure(&aead_mb, c->mb, SAMPLE_JOBS, SAMPLE_BYTES);
+	int64_t mb_one = measure(&aead_mb, c->mb, 1, SAMPLE_BYTES);
+	int64_t other_long = measure(&aead_ipsecmb, c->ipsecmb, SAMPLE_JOBS, SAMPLE_BYTES);
+	int64_t other_short = measure(&aead_ipsecmb, c->ipsecmb, SAMPLE_JOBS, MB_BLOCK_BYTES);
+	struct costs p;
+
+	p.lanes = positive((mb_many - mb_one) / 7);
+	p.chunk = positive((mb_one - 2 * p.lanes) / (text_blocks + HASH_FIXED_CHUNKS));
+	p.block = positive((other_long - other_short) / (text_blocks - 1) / SAMPLE_JOBS);
+	p.message = positive(other_short / SAMPLE_JOBS - p.block);
+	return p;
+}
+
+static_assert((SAMPLE_JOBS * (1 + SAMPLE_BYTES / MB_BLOCK_BYTES) + MB_LANES - 1) / MB_LANES == 9 &&
+		      (1 + SAMPLE_BYTES / MB_BLOCK_BYTES + MB_LANES - 1) / MB_LANES == 2,
+	      "what measure_costs() divides by");
+
+static void mixed_ctx_free(void *ctx)
+{
+	struct mixed_ctx *c = ctx;
+
+	if (!c)
+		return;
+	aead_mb.ctx_free(c->mb);
+	aead_ipsecmb.ctx_free(c->ipsecmb);
+	free(c);
+}
+
+static void *mixed_ctx_new(void)
+{
+	struct mixed_ctx *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->mb = aead_mb.ctx_new();
+	c->ipsecmb = aead_ipsecmb.ctx_new();
+	if (!c->mb || !c->ipsecmb) {
+		mixed_ctx_free(c);
+		return NULL;
+	}
+	c->costs = measure_costs(c);
+	return c;
+}
+
+/* Is the multi-buffer engine the faster for n <= 8 messages, the longest first? */
+static bool is_for_mb(const struct costs *p, struct aead_job *const *sorted, unsigned n)
+{
+	int64_t text_blocks = 0, lanes;
+
+	for (unsigned i = 0; i < n; i++)
+		text_blocks += blocks(sorted[i]->len);
+	lanes = (text_blocks + n + MB_LANES - 1) / MB_LANES;
+	return lanes * p->lanes + (blocks(sorted[0]->len) + HASH_FIXED_CHUNKS) * p->chunk <=
+	       n * p->message + text_blocks * p->block;
+}
+
+/* Keeps in sorted what the multi-buffer engine takes, and returns the number of the others. */
+static unsigned split(const struct costs *p, struct aead_job **sorted, unsigned n,
+		      struct aead_job **others)
+{
+	unsigned kept = 0, given = 0;
+
+	/* All eights alike, as bulk traffic has them, and the answer is to keep. */
+	if (n && n % MB_HASHES == 0 && blocks(sorted[0]->len) == blocks(sorted[n - 1]->len) &&
+	    is_for_mb(p, sorted, MB_HASHES))
+		return 0;
+	for (unsigned i = 0; i < n; i += MB_HASHES) {
+		unsigned some = n - i < MB_HASHES ? n - i : MB_HASHES;
+		bool is_mb = is_for_mb(p, sorted + i, some);
+
+		for (unsigned k = i; k < i + some; k++)
+			if (is_mb)
+				sorted[kept++] = sorted[k];
+			else
+				others[given++] = sorted[k];
+	}
+	return given;
+}
+
+/* ipsec-mb takes jobs in a row. */
+static void run_others(call *run, void *ctx, struct aead_job **others, unsigned n)
+{
+	struct aead_job row[AEAD_BATCH_MAX];
+
+	for (unsigned i = 0; i < n; i++)
+		row[i] = *others[i];
+	run(ctx, row, n);
+	for (unsigned i = 0; i < n; i++)
+		others[i]->ok = row[i].ok;
+}
+
+static void mixed_seal(void *ctx, struct aead_job *jobs, unsigned n)
+{
+	struct aead_job *sorted[AEAD_BATCH_MAX], *others[AEAD_BATCH_MAX];
+	struct mixed_ctx *c = ctx;
+	unsigned given;
+
+	aead_mb_sort(sorted, jobs, n);
+	given = split(&c->costs, sorted, n, others);
+	if (given)
+		run_others(aead_ipsecmb.seal, c->ipsecmb, others, given);
+	if (given < n)
+		aead_mb_seal_sorted(c->mb, sorted, n - given);
+}
+
+static void mixed_open(void *ctx, struct aead_job *jobs, unsigned n)
+{
+	struct aead_job *sorted[AEAD_BATCH_MAX], *others[AEAD_BATCH_MAX];
+	struct mixed_ctx *c = ctx;
+	unsigned given;
+
+	aead_mb_sort(sorted, jobs, n);
+	given = split(&c->costs, sorted, n, others);
+	if (given)
+		run_others(aead_ipsecmb.open, c->ipsecmb, others, given);
+	if (given < n)
+		aead_mb_open_sorted(c->mb, sorted, n - given);
+}
+
+const struct aead_engine aead_mixed = {
+	.name = "mixed",
+	.is_supported = mixed_is_supported,
+	.ctx_new = mixed_ctx_new,
+	.ctx_free = mixed_ctx_free,
+	.seal = mixed_seal,
+	.open = mixed_open,
+};

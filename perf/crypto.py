@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""perf crypto: every AEAD engine that this CPU runs, sealing and opening batches.
+
+Ticks of the time stamp counter a message, texts in the cache, all engines on each load one
+after the other in every round, so that the ratio to ipsec-mb is one of the same round: how
+many times as fast. Loads: lengths of the text, and a mix of 64, 576 and 1,420 bytes; all
+messages with one key, or each with its own."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "lab"))
+
+import netns  # noqa: E402
+from wireguard import cpu_model  # noqa: E402
+
+REFERENCE = "ipsecmb"
+
+
+def program():
+    path = os.path.join(netns.build_dir(), "perf", "crypto")
+    if not os.access(path, os.X_OK):
+        raise netns.Skip("%s (build it: ninja -C %s perf/crypto)" % (path, netns.build_dir()))
+    return path
+
+
+def measure(rounds, batch):
+    """{(way, keys, load): {engine: [ticks of each round]}}, in the order of the loads."""
+    got = {}
+    text = subprocess.run([program(), str(rounds), str(batch)], stdout=subprocess.PIPE,
+                          check=True, text=True).stdout
+    for line in text.splitlines():
+        _, way, keys, load, engine, ticks = line.split()
+        got.setdefault((way, int(keys), load), {}).setdefault(engine, []).append(float(ticks))
+    return got
+
+
+def rows_of(got, batch, cpu):
+    rows = []
+    for (way, keys, load), engines in got.items():
+        for engine, values in engines.items():
+            row = {"bench": "crypto-" + way, "figure": "time", "unit": "ticks/message",
+                   "better": "lower", "implementation": engine,
+                   "median": statistics.median(values), "min": min(values), "max": max(values),
+                   "runs": len(values), "values": values,
+                   "params": {"keys": keys, "load": load, "batch": batch}, "cpu": cpu}
+            ratios = [w / v for v, w in zip(values, engines.get(REFERENCE, []))]
+            if ratios:
+                row["ratio"] = statistics.median(ratios)
+                row["ratio_min"], row["ratio_max"] = min(ratios), max(ratios)
+                row["ratio_to"] = REFERENCE
+            rows.append(row)
+    return rows
+
+
+def table(got, rows, cpu, batch):
+    engines = list(dict.fromkeys(r["implementation"] for r in rows))
+    print("%s; batches of %d; ticks a message, median; x: times as fast as %s" % (
+        cpu, batch, REFERENCE))
+    print("%-5s %5s %6s" % ("way", "keys", "load") + "".join("%16s" % e for e in engines))
+    for key in sorted(got, key=lambda k: (k[0] == "open", k[1])):
+        cells = []
+        for e in engines:
+            for r in rows:
+                p = r["params"]
+                if (r["bench"][7:], p["keys"], p["load"], r["implementation"]) == key + (e,):
+                    cells.append("%8.0f  x%5.2f" % (r["median"], r.get("ratio", 0)))
+        print("%-5s %5d %6s" % key + "".join("%16s" % c for c in cells))
+
+
+def main():
+    ap = argparse.ArgumentParser(prog="perf crypto", description=__doc__,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--json", metavar="FILE")
+    ap.add_argument("--runs", type=int, default=9)
+    ap.add_argument("--batch", type=int, default=32, help="messages a call, 1 to 64")
+    a = ap.parse_args()
+    try:
+        got = measure(a.runs, a.batch)
+    except netns.Skip as e:
+        print("perf crypto: missing: %s" % e, file=sys.stderr)
+        return 77
+    cpu = cpu_model()
+    rows = rows_of(got, a.batch, cpu)
+    table(got, rows, cpu, a.batch)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(rows, f, indent=1)
+            f.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
