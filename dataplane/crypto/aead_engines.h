@@ -9,9 +9,9 @@
 #include <intel-ipsec-mb.h>
 
 #include "dataplane/crypto/aead.h"
+#include "dataplane/crypto/aead_mb_set.h"
 
 extern const struct aead_engine aead_ipsecmb;
-extern const struct aead_engine aead_mb;
 extern const struct aead_engine aead_mixed;
 extern const struct aead_engine aead_sodium;
 
@@ -21,6 +21,9 @@ extern const struct aead_engine aead_sodium;
  * the library refuses.
  */
 void *aead_ipsecmb_ctx_for(void (*init)(IMB_MGR *mgr));
+
+/* A context of mixed with the multi-buffer engine of one instruction set, likewise. */
+void *aead_mixed_ctx_for(const struct aead_mb *set);
 
 /*
  * The two engines seal the same messages (lengths 0 to 300, 1420, 9000; mixed

@@ -2,11 +2,11 @@
 /*
  * The multi-buffer engine: many messages side by side in the lanes of a vector,
  * so that small ones fill it too. This file says which message goes to which lane;
- * the kernels compute (aead_mb.h).
+ * the kernels compute (aead_mb.h). It is built once for each instruction set.
  *
  * Jobs are taken in order of length, the longest first. All their blocks of key
  * stream, the Poly1305 key of each included, form one sequence that is computed
- * sixteen at a time, and eight neighbours in length are hashed together as soon as
+ * MB_LANES at a time, and MB_HASHES neighbours in length are hashed together as soon as
  * their ciphertext is complete, while it is in the cache. Opening first computes
  * all Poly1305 keys, and a message's other blocks when its tag was right: plaintext
  * of a forged one never exists.
@@ -37,7 +37,7 @@
  * bytes, 118 instead of 125 at 128. From 256 bytes on it costs more than it saves.
  */
 #define KEPT_LEN_MAX 192
-/* Room for a whole batch of such messages, and sixteen lanes that are not kept. */
+/* Room for a whole batch of such messages, and the lanes that are not kept. */
 #define KEPT_BLOCKS (AEAD_BATCH_MAX * (1 + KEPT_LEN_MAX / MB_BLOCK_BYTES) + MB_LANES)
 
 struct mb_ctx {
@@ -55,15 +55,19 @@ struct mb_ctx {
 	unsigned n;			  /* of sorted */
 };
 
-static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds eight keys");
+static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds all its keys");
 static_assert(KEPT_BLOCKS % MB_LANES == 0, "the kernel stores all lanes");
 static_assert(MB_HASH_KEY == 32 && AEAD_TAG_BYTES == 16, "as in RFC 8439");
 
 static bool mb_is_supported(void)
 {
 	__builtin_cpu_init();
+#ifdef MB_AVX512
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma");
+#else
+	return __builtin_cpu_supports("avx2");
+#endif
 }
 
 static void *mb_ctx_new(void)
@@ -79,18 +83,6 @@ static void *mb_ctx_new(void)
 static void mb_ctx_free(void *ctx)
 {
 	free(ctx);
-}
-
-void aead_mb_sort(struct aead_job **sorted, struct aead_job *jobs, unsigned n)
-{
-	BUG_ON(n > AEAD_BATCH_MAX);
-	for (unsigned i = 0; i < n; i++) {
-		unsigned at = i;
-
-		for (; at && sorted[at - 1]->len < jobs[i].len; at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = &jobs[i];
-	}
 }
 
 static void begin(struct mb_ctx *c, struct aead_job **sorted, unsigned n)
@@ -116,8 +108,8 @@ static void flush(struct mb_ctx *c)
 {
 	if (!c->n_runs)
 		return;
-	aead_mb_chacha_avx512(c->runs, c->n_runs, c->has_texts, c->hash_keys,
-			      c->keystream + c->filled);
+	MB_FOR_SET(aead_mb_chacha)
+	(c->runs, c->n_runs, c->has_texts, c->hash_keys, c->keystream + c->filled);
 	if (!c->has_texts)
 		c->filled += MB_LANES;
 	c->n_runs = 0;
@@ -150,7 +142,7 @@ static uint32_t text_blocks(const struct aead_job *j)
 	return (j->len + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
 }
 
-/* The tags of eight messages from i, or of as many as are left. */
+/* The tags of MB_HASHES messages from i, or of as many as are left. */
 static void hash(struct mb_ctx *c, unsigned i, bool is_seal)
 {
 	unsigned n = c->n - i < MB_HASHES ? c->n - i : MB_HASHES;
@@ -166,7 +158,7 @@ static void hash(struct mb_ctx *c, unsigned i, bool is_seal)
 		texts.p[k] = NULL;
 		texts.bytes[k] = 0;
 	}
-	aead_mb_poly_avx512(&texts, &c->hash_keys[i], c->tags);
+	MB_FOR_SET(aead_mb_poly)(&texts, &c->hash_keys[i], c->tags);
 }
 
 static void put_tags(struct mb_ctx *c, unsigned i)
@@ -195,7 +187,7 @@ static void check_tags(struct mb_ctx *c, unsigned i)
 	}
 }
 
-void aead_mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n)
+static void mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
 	unsigned hashed = 0;
@@ -236,7 +228,7 @@ static unsigned compute_ahead(struct mb_ctx *c)
 	return kept;
 }
 
-void aead_mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
+static void mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
 	unsigned kept;
@@ -254,7 +246,7 @@ void aead_mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 		} else if (i < kept) {
 			add_blocks(c, i, 1, text_blocks(j));
 		} else {
-			aead_mb_xor_avx512(j, c->keystream + c->kept_at[i] + 1);
+			MB_FOR_SET(aead_mb_xor)(j, c->keystream + c->kept_at[i] + 1);
 		}
 	}
 	flush(c);
@@ -266,7 +258,7 @@ static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)
 	struct aead_job *sorted[AEAD_BATCH_MAX];
 
 	aead_mb_sort(sorted, jobs, n);
-	aead_mb_seal_sorted(ctx, sorted, n);
+	mb_seal_sorted(ctx, sorted, n);
 }
 
 static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
@@ -274,14 +266,21 @@ static void mb_open(void *ctx, struct aead_job *jobs, unsigned n)
 	struct aead_job *sorted[AEAD_BATCH_MAX];
 
 	aead_mb_sort(sorted, jobs, n);
-	aead_mb_open_sorted(ctx, sorted, n);
+	mb_open_sorted(ctx, sorted, n);
 }
 
-const struct aead_engine aead_mb = {
-	.name = "mb",
-	.is_supported = mb_is_supported,
-	.ctx_new = mb_ctx_new,
-	.ctx_free = mb_ctx_free,
-	.seal = mb_seal,
-	.open = mb_open,
+const struct aead_mb MB_FOR_SET(aead_mb) = {
+	.engine =
+		{
+			.name = MB_SET_NAME,
+			.is_supported = mb_is_supported,
+			.ctx_new = mb_ctx_new,
+			.ctx_free = mb_ctx_free,
+			.seal = mb_seal,
+			.open = mb_open,
+		},
+	.lanes = MB_LANES,
+	.hashes = MB_HASHES,
+	.seal_sorted = mb_seal_sorted,
+	.open_sorted = mb_open_sorted,
 };

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the multi-buffer engine: between aead_mb.c, which is plain C, and two kernels, which
- * are built with an instruction set's flags and called only where the CPU has
- * it. A kernel file includes no function of ours: one compiled with those flags must
- * not become the copy that everybody links.
+ * Inside the multi-buffer engine: between aead_mb.c, which is plain C, and the kernels of one
+ * instruction set. MB_AVX2 or MB_AVX512 says which set a file is built for; aead_mb.c
+ * is built once for each. Kernels are built with the flags of their set and called only
+ * where the CPU has it. A kernel file includes no function of ours: one compiled with
+ * those flags must not become the copy that everybody links.
  *
- * The ChaCha20 kernel makes 16 blocks of key stream at once. Which, runs say:
+ * The ChaCha20 kernel makes 16 blocks of key stream at once (8 with AVX2). Which, runs
+ * say:
  *
  *	lane  0    1    2    3    4    5    6   ..  15
  *	     |-- run 0 --|  |--- run 1 --|  |-- run 2 ..
@@ -20,12 +22,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dataplane/crypto/aead.h"
+#include "dataplane/crypto/aead_mb_set.h"
 
-#define MB_LANES       16 /* blocks of key stream side by side */
-#define MB_BLOCK_BYTES 64
-#define MB_HASHES      8  /* messages hashed side by side */
-#define MB_HASH_KEY    32 /* bytes of a Poly1305 key */
+/* MB_LANES: blocks of key stream side by side; MB_HASHES: messages hashed side by side. */
+#if defined(MB_AVX512)
+#define MB_LANES	 16
+#define MB_HASHES	 8
+#define MB_SET_NAME	 "mb-avx512"
+#define MB_FOR_SET(name) name##_avx512
+#elif defined(MB_AVX2)
+#define MB_LANES	 8
+#define MB_HASHES	 4
+#define MB_SET_NAME	 "mb-avx2"
+#define MB_FOR_SET(name) name##_avx2
+#else
+#error "which instruction set?"
+#endif
+
+#define MB_HASH_KEY 32 /* bytes of a Poly1305 key */
 
 struct mb_run {
 	const struct aead_job *job;
@@ -35,35 +49,30 @@ struct mb_run {
 	uint8_t lanes;	/* >= 1; the last block may be wider than what is left of the text */
 };
 
-/* Longest first; where there are fewer than eight, empty ones are last. */
+/* Longest first; where there are fewer than MB_HASHES, empty ones are last. */
 struct mb_texts {
 	const uint8_t *p[MB_HASHES];
 	uint64_t bytes[MB_HASHES];
 };
 
 /*
- * Makes the blocks of 1 <= n <= 16 runs, which fill the lanes from 0 upward, and
+ * Makes the blocks of 1 <= n <= MB_LANES runs, which fill the lanes from 0 upward, and
  * stores the hash keys among them. The texts are XORed as well if has_texts, else
  * the caller does that later. keystream holds secrets afterwards.
  */
-void aead_mb_chacha_avx512(const struct mb_run *runs, unsigned n, bool has_texts,
-			   uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY],
-			   uint8_t (*keystream)[MB_BLOCK_BYTES]);
+void MB_FOR_SET(aead_mb_chacha)(const struct mb_run *runs, unsigned n, bool has_texts,
+				uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY],
+				uint8_t (*keystream)[MB_BLOCK_BYTES]);
 
 /* dst = src ^ key stream, whose block 1 is the first here. */
-void aead_mb_xor_avx512(const struct aead_job *job, uint8_t (*keystream)[MB_BLOCK_BYTES]);
+void MB_FOR_SET(aead_mb_xor)(const struct aead_job *job, uint8_t (*keystream)[MB_BLOCK_BYTES]);
 
 /*
- * Tags of eight messages without additional data: blocks of 16, the last filled up
+ * Tags of MB_HASHES messages without additional data: blocks of 16, the last filled up
  * with zeroes, and one that holds the length. Fastest when they are of like length.
  * texts are changed.
  */
-void aead_mb_poly_avx512(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
-			 uint8_t tags[MB_HASHES][AEAD_TAG_BYTES]);
-
-/* For an engine that gives this one a part of its jobs, as pointers, the longest first. */
-void aead_mb_sort(struct aead_job **sorted, struct aead_job *jobs, unsigned n);
-void aead_mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n);
-void aead_mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n);
+void MB_FOR_SET(aead_mb_poly)(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
+			      uint8_t tags[MB_HASHES][AEAD_TAG_BYTES]);
 
 #endif

@@ -4,17 +4,17 @@
  * engine wins where messages fill its lanes, ipsec-mb where they are few, or long
  * and of unlike lengths.
  *
- * Jobs sorted by length are looked at in eights, which the multi-buffer engine
- * would hash side by side. What either engine takes for them follows from four
- * costs, which ctx_new measures (half a millisecond), so the bounds are this
- * machine's own.
+ * Jobs sorted by length are looked at in groups, which the multi-buffer engine
+ * would hash side by side: eights, or with AVX2 fours. What either engine takes for them follows
+ * from four costs, which ctx_new measures (half a millisecond), so the bounds are this machine's
+ * own.
  *
  * A context belongs to one worker.
  */
 #include <stdlib.h>
 
 #include "dataplane/crypto/aead_engines.h"
-#include "dataplane/crypto/aead_mb.h"
+#include "dataplane/crypto/aead_mb_set.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
 
@@ -31,13 +31,14 @@
 
 /* In picoseconds. */
 struct costs {
-	int64_t lanes;	 /* multi-buffer: sixteen blocks of key stream */
-	int64_t chunk;	 /* multi-buffer: 64 bytes of each of eight messages hashed */
+	int64_t lanes;	 /* multi-buffer: its lanes' blocks of key stream */
+	int64_t chunk;	 /* multi-buffer: 64 bytes of each message of a group hashed */
 	int64_t message; /* ipsec-mb: a message, beside its blocks */
 	int64_t block;	 /* ipsec-mb: 64 bytes */
 };
 
 struct mixed_ctx {
+	const struct aead_mb *set;
 	void *mb, *ipsecmb;
 	struct costs costs;
 };
@@ -46,7 +47,7 @@ typedef void call(void *ctx, struct aead_job *jobs, unsigned n);
 
 static bool mixed_is_supported(void)
 {
-	return aead_mb.is_supported() && aead_ipsecmb.is_supported();
+	return aead_mb_best() && aead_ipsecmb.is_supported();
 }
 
 static int64_t blocks(uint32_t bytes)
@@ -85,26 +86,30 @@ static int64_t positive(int64_t cost)
 	return cost > 0 ? cost : 1;
 }
 
+/* How often the lanes are filled for n messages of SAMPLE_BYTES and their hash keys. */
+static int64_t fillings(const struct aead_mb *set, unsigned n)
+{
+	return (n * (1 + SAMPLE_BYTES / MB_BLOCK_BYTES) + set->lanes - 1) / set->lanes;
+}
+
 static struct costs measure_costs(const struct mixed_ctx *c)
 {
+	const struct aead_mb *set = c->set;
 	int64_t text_blocks = SAMPLE_BYTES / MB_BLOCK_BYTES;
-	/* Both hash as much, with 9 and 2 times the lanes. */
-	int64_t mb_many = measure(&aead_mb, c->mb, SAMPLE_JOBS, SAMPLE_BYTES);
-	int64_t mb_one = measure(&aead_mb, c->mb, 1, SAMPLE_BYTES);
+	/* Both hash as much. */
+	int64_t mb_many = measure(&set->engine, c->mb, set->hashes, SAMPLE_BYTES);
+	int64_t mb_one = measure(&set->engine, c->mb, 1, SAMPLE_BYTES);
 	int64_t other_long = measure(&aead_ipsecmb, c->ipsecmb, SAMPLE_JOBS, SAMPLE_BYTES);
 	int64_t other_short = measure(&aead_ipsecmb, c->ipsecmb, SAMPLE_JOBS, MB_BLOCK_BYTES);
+	int64_t one = fillings(set, 1);
 	struct costs p;
 
-	p.lanes = positive((mb_many - mb_one) / 7);
-	p.chunk = positive((mb_one - 2 * p.lanes) / (text_blocks + HASH_FIXED_CHUNKS));
+	p.lanes = positive((mb_many - mb_one) / (fillings(set, set->hashes) - one));
+	p.chunk = positive((mb_one - one * p.lanes) / (text_blocks + HASH_FIXED_CHUNKS));
 	p.block = positive((other_long - other_short) / (text_blocks - 1) / SAMPLE_JOBS);
 	p.message = positive(other_short / SAMPLE_JOBS - p.block);
 	return p;
 }
-
-static_assert((SAMPLE_JOBS * (1 + SAMPLE_BYTES / MB_BLOCK_BYTES) + MB_LANES - 1) / MB_LANES == 9 &&
-		      (1 + SAMPLE_BYTES / MB_BLOCK_BYTES + MB_LANES - 1) / MB_LANES == 2,
-	      "what measure_costs() divides by");
 
 static void mixed_ctx_free(void *ctx)
 {
@@ -112,18 +117,19 @@ static void mixed_ctx_free(void *ctx)
 
 	if (!c)
 		return;
-	aead_mb.ctx_free(c->mb);
+	c->set->engine.ctx_free(c->mb);
 	aead_ipsecmb.ctx_free(c->ipsecmb);
 	free(c);
 }
 
-static void *mixed_ctx_new(void)
+void *aead_mixed_ctx_for(const struct aead_mb *set)
 {
 	struct mixed_ctx *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
-	c->mb = aead_mb.ctx_new();
+	c->set = set;
+	c->mb = set->engine.ctx_new();
 	c->ipsecmb = aead_ipsecmb.ctx_new();
 	if (!c->mb || !c->ipsecmb) {
 		mixed_ctx_free(c);
@@ -133,31 +139,37 @@ static void *mixed_ctx_new(void)
 	return c;
 }
 
-/* Is the multi-buffer engine the faster for n <= 8 messages, the longest first? */
-static bool is_for_mb(const struct costs *p, struct aead_job *const *sorted, unsigned n)
+static void *mixed_ctx_new(void)
 {
+	return aead_mixed_ctx_for(aead_mb_best());
+}
+
+/* Is the multi-buffer engine the faster for a group of n messages, the longest first? */
+static bool is_for_mb(const struct mixed_ctx *c, struct aead_job *const *sorted, unsigned n)
+{
+	const struct costs *p = &c->costs;
 	int64_t text_blocks = 0, lanes;
 
 	for (unsigned i = 0; i < n; i++)
 		text_blocks += blocks(sorted[i]->len);
-	lanes = (text_blocks + n + MB_LANES - 1) / MB_LANES;
+	lanes = (text_blocks + n + c->set->lanes - 1) / c->set->lanes;
 	return lanes * p->lanes + (blocks(sorted[0]->len) + HASH_FIXED_CHUNKS) * p->chunk <=
 	       n * p->message + text_blocks * p->block;
 }
 
 /* Keeps in sorted what the multi-buffer engine takes, and returns the number of the others. */
-static unsigned split(const struct costs *p, struct aead_job **sorted, unsigned n,
+static unsigned split(const struct mixed_ctx *c, struct aead_job **sorted, unsigned n,
 		      struct aead_job **others)
 {
-	unsigned kept = 0, given = 0;
+	unsigned kept = 0, given = 0, group = c->set->hashes;
 
-	/* All eights alike, as bulk traffic has them, and the answer is to keep. */
-	if (n && n % MB_HASHES == 0 && blocks(sorted[0]->len) == blocks(sorted[n - 1]->len) &&
-	    is_for_mb(p, sorted, MB_HASHES))
+	/* All groups alike, as bulk traffic has them, and the answer is to keep. */
+	if (n && n % group == 0 && blocks(sorted[0]->len) == blocks(sorted[n - 1]->len) &&
+	    is_for_mb(c, sorted, group))
 		return 0;
-	for (unsigned i = 0; i < n; i += MB_HASHES) {
-		unsigned some = n - i < MB_HASHES ? n - i : MB_HASHES;
-		bool is_mb = is_for_mb(p, sorted + i, some);
+	for (unsigned i = 0; i < n; i += group) {
+		unsigned some = n - i < group ? n - i : group;
+		bool is_mb = is_for_mb(c, sorted + i, some);
 
 		for (unsigned k = i; k < i + some; k++)
 			if (is_mb)
@@ -187,11 +199,11 @@ static void mixed_seal(void *ctx, struct aead_job *jobs, unsigned n)
 	unsigned given;
 
 	aead_mb_sort(sorted, jobs, n);
-	given = split(&c->costs, sorted, n, others);
+	given = split(c, sorted, n, others);
 	if (given)
 		run_others(aead_ipsecmb.seal, c->ipsecmb, others, given);
 	if (given < n)
-		aead_mb_seal_sorted(c->mb, sorted, n - given);
+		c->set->seal_sorted(c->mb, sorted, n - given);
 }
 
 static void mixed_open(void *ctx, struct aead_job *jobs, unsigned n)
@@ -201,11 +213,11 @@ static void mixed_open(void *ctx, struct aead_job *jobs, unsigned n)
 	unsigned given;
 
 	aead_mb_sort(sorted, jobs, n);
-	given = split(&c->costs, sorted, n, others);
+	given = split(c, sorted, n, others);
 	if (given)
 		run_others(aead_ipsecmb.open, c->ipsecmb, others, given);
 	if (given < n)
-		aead_mb_open_sorted(c->mb, sorted, n - given);
+		c->set->open_sorted(c->mb, sorted, n - given);
 }
 
 const struct aead_engine aead_mixed = {

@@ -7,10 +7,33 @@
 #include <errno.h>
 
 #include "dataplane/crypto/aead_engines.h"
+#include "lib/base/bug.h"
 
 const struct aead_engine *const aead_engines[] = {
-	&aead_mixed, &aead_ipsecmb, &aead_mb, &aead_sodium, NULL,
+	&aead_mixed,	      &aead_ipsecmb, &aead_mb_avx512.engine,
+	&aead_mb_avx2.engine, &aead_sodium,  NULL,
 };
+
+/* Widest vectors first. */
+static const struct aead_mb *const mb_sets[] = {&aead_mb_avx512, &aead_mb_avx2};
+
+const struct aead_mb *aead_mb_best(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(mb_sets); i++)
+		if (mb_sets[i]->engine.is_supported())
+			return mb_sets[i];
+	return NULL;
+}
+
+/* "mb" is the multi-buffer engine of this machine's best instruction set. */
+static bool is_name_of(const char *name, const struct aead_engine *e)
+{
+	const struct aead_mb *best = aead_mb_best();
+
+	if (strcmp(name, "mb") == 0)
+		return e == &(best ? best : &aead_mb_avx2)->engine;
+	return strcmp(name, e->name) == 0;
+}
 
 /* What *why points to; written by the one control thread. */
 static char why_text[96];
@@ -48,7 +71,7 @@ const struct aead_engine *aead_select(const char *name, const char **why)
 	bool is_known = false;
 
 	for (const struct aead_engine *const *e = aead_engines; *e; e++) {
-		bool is_asked = name && strcmp(name, (*e)->name) == 0;
+		bool is_asked = name && is_name_of(name, *e);
 
 		is_known |= is_asked;
 		if (!(*e)->is_supported())

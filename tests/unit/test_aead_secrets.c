@@ -68,7 +68,7 @@ static void set_secret(bool is_secret)
 static void seals_without_looking(void **state)
 {
 	static const unsigned batches[] = {1, 2, 7, 8, 9, 16, 17, 32, 63, 64};
-	void *ctx = aead_mb.ctx_new();
+	void *ctx = aead_mb_avx512.engine.ctx_new();
 	struct aead_job jobs[AEAD_BATCH_MAX];
 
 	assert_non_null(ctx);
@@ -79,17 +79,17 @@ static void seals_without_looking(void **state)
 
 		jobs_init(jobs, n, round);
 		set_secret(true);
-		aead_mb.seal(ctx, jobs, n);
+		aead_mb_avx512.engine.seal(ctx, jobs, n);
 		set_secret(false);
 		for (unsigned i = 0; i < n; i++)
 			check_box(&jobs[i]);
 	}
-	aead_mb.ctx_free(ctx);
+	aead_mb_avx512.engine.ctx_free(ctx);
 }
 
 static void opens_without_looking(void **state)
 {
-	void *ctx = aead_mb.ctx_new();
+	void *ctx = aead_mb_avx512.engine.ctx_new();
 	struct aead_job jobs[AEAD_BATCH_MAX];
 
 	assert_non_null(ctx);
@@ -99,14 +99,14 @@ static void opens_without_looking(void **state)
 		unsigned n = 64 - round;
 
 		jobs_init(jobs, n, round);
-		aead_mb.seal(ctx, jobs, n);
+		aead_mb_avx512.engine.seal(ctx, jobs, n);
 		for (unsigned i = 0; i < n; i++) {
 			boxes[i][i % (jobs[i].len + AEAD_TAG_BYTES)] ^= i % 5 == 0;
 			jobs[i].src = boxes[i];
 			jobs[i].dst = opened[i];
 		}
 		set_secret(true);
-		aead_mb.open(ctx, jobs, n);
+		aead_mb_avx512.engine.open(ctx, jobs, n);
 		set_secret(false);
 		for (unsigned i = 0; i < n; i++) {
 			assert_int_equal(jobs[i].ok, i % 5 != 0);
@@ -116,7 +116,7 @@ static void opens_without_looking(void **state)
 				assert_true(sodium_is_zero(opened[i], jobs[i].len));
 		}
 	}
-	aead_mb.ctx_free(ctx);
+	aead_mb_avx512.engine.ctx_free(ctx);
 }
 
 int main(int argc, char **argv)
