@@ -2,6 +2,9 @@
 /*
  * crypto ROUNDS BATCH: ticks a message that each AEAD engine of this machine takes.
  *
+ * Besides the engines as they come there are ipsec-mb held to its AVX2 code, and mixed
+ * of that machine's two, as on a CPU without AVX-512.
+ *
  * In each round every engine does each load once, one right after the other, so that
  * figures of one round may be divided. A figure is the median of CALLS batches,
  * whose texts are in the cache. Prints a line a figure:
@@ -18,8 +21,8 @@
 
 #define CALLS 101
 /* Not a multiple of a page, or all texts would compete for the same lines of the cache. */
-#define STRIDE	    (145 * 64)
-#define ENGINES_MAX 8
+#define STRIDE	   (145 * 64)
+#define RIVALS_MAX 16
 
 struct load {
 	const char *name;
@@ -32,6 +35,16 @@ static const struct load loads[] = {
 	{"1024", {1024}}, {"1420", {1420}},
 	{"9000", {9000}}, {"imix", {64, 64, 576, 64, 64, 1420, 64, 576, 64, 576, 64, 576}},
 };
+
+/* What is measured: an engine and a context of it. */
+struct rival {
+	const char *name;
+	const struct aead_engine *engine;
+	void *ctx;
+};
+
+static struct rival rivals[RIVALS_MAX];
+static unsigned n_rivals;
 
 static uint8_t keys[AEAD_BATCH_MAX][AEAD_KEY_BYTES];
 static uint8_t texts[AEAD_BATCH_MAX][STRIDE], boxes[AEAD_BATCH_MAX][STRIDE];
@@ -84,44 +97,64 @@ static double measure(const struct aead_engine *e, void *ctx, struct aead_job *j
 	return (double)ticks[CALLS / 2] / n;
 }
 
-static int run_load(void *const *ctxs, unsigned round, unsigned n, const struct load *l,
-		    bool one_key, bool is_open)
+static int run_load(unsigned round, unsigned n, const struct load *l, bool one_key, bool is_open)
 {
 	struct aead_job jobs[AEAD_BATCH_MAX];
 
-	for (unsigned i = 0; aead_engines[i]; i++) {
+	for (unsigned i = 0; i < n_rivals; i++) {
+		const struct rival *r = &rivals[i];
 		double ticks;
 
-		if (!ctxs[i])
-			continue;
 		jobs_init(jobs, n, l, one_key);
-		ticks = measure(aead_engines[i], ctxs[i], jobs, n, is_open);
+		ticks = measure(r->engine, r->ctx, jobs, n, is_open);
 		if (ticks < 0) {
-			fprintf(stderr, "crypto: %s refuses its own message\n",
-				aead_engines[i]->name);
+			fprintf(stderr, "crypto: %s refuses its own message\n", r->name);
 			return -EBADMSG;
 		}
 		printf("%u %s %u %s %s %.1f\n", round, is_open ? "open" : "seal", one_key ? 1 : n,
-		       l->name, aead_engines[i]->name, ticks);
+		       l->name, r->name, ticks);
 	}
 	return 0;
 }
 
-static int run(void *const *ctxs, unsigned rounds, unsigned n)
+static int run(unsigned rounds, unsigned n)
 {
 	for (unsigned round = 0; round < rounds; round++)
 		for (unsigned i = 0; i < ARRAY_SIZE(loads); i++)
 			for (unsigned way = 0; way < 4; way++)
-				if (run_load(ctxs, round, n, &loads[i], way & 1, way & 2))
+				if (run_load(round, n, &loads[i], way & 1, way & 2))
 					return 1;
 	return 0;
 }
 
+static void add_rival(const char *name, const struct aead_engine *e, void *ctx)
+{
+	BUG_ON(n_rivals >= RIVALS_MAX);
+	if (ctx)
+		rivals[n_rivals++] = (struct rival){name, e, ctx};
+	else
+		fprintf(stderr, "crypto: no context of %s\n", name);
+}
+
+static void add_rivals(void)
+{
+	for (unsigned i = 0; aead_engines[i]; i++) {
+		const struct aead_engine *e = aead_engines[i];
+
+		if (e->is_supported())
+			add_rival(e->name, e, e->ctx_new());
+	}
+	if (!aead_mb_avx2.engine.is_supported() || !aead_ipsecmb.is_supported())
+		return;
+	add_rival("ipsecmb-avx2", &aead_ipsecmb, aead_ipsecmb_ctx_for(init_mb_mgr_avx2));
+	add_rival("mixed-avx2", &aead_mixed,
+		  aead_mixed_ctx_for(&aead_mb_avx2, aead_ipsecmb_ctx_for(init_mb_mgr_avx2)));
+}
+
 int main(int argc, char **argv)
 {
-	void *ctxs[ENGINES_MAX] = {0};
 	unsigned rounds, n;
-	int rc = 1;
+	int rc;
 
 	if (argc != 3 || sodium_init() < 0)
 		return 2;
@@ -130,18 +163,9 @@ int main(int argc, char **argv)
 	if (n < 1 || n > AEAD_BATCH_MAX)
 		return 2;
 	randombytes_buf(keys, sizeof(keys));
-	for (unsigned i = 0; aead_engines[i]; i++) {
-		BUG_ON(i >= ENGINES_MAX);
-		if (!aead_engines[i]->is_supported())
-			continue;
-		ctxs[i] = aead_engines[i]->ctx_new();
-		if (!ctxs[i])
-			goto no_ctx;
-	}
-	rc = run(ctxs, rounds, n);
-no_ctx:
-	for (unsigned i = 0; aead_engines[i]; i++)
-		if (ctxs[i])
-			aead_engines[i]->ctx_free(ctxs[i]);
+	add_rivals();
+	rc = run(rounds, n);
+	for (unsigned i = 0; i < n_rivals; i++)
+		rivals[i].engine->ctx_free(rivals[i].ctx);
 	return rc;
 }

@@ -22,8 +22,11 @@ extern const struct aead_engine aead_sodium;
  */
 void *aead_ipsecmb_ctx_for(void (*init)(IMB_MGR *mgr));
 
-/* A context of mixed with the multi-buffer engine of one instruction set, likewise. */
-void *aead_mixed_ctx_for(const struct aead_mb *set);
+/*
+ * A context of mixed with the multi-buffer engine of one instruction set and a context of
+ * ipsec-mb, which becomes its own; NULL in either place, or no memory: NULL.
+ */
+void *aead_mixed_ctx_for(const struct aead_mb *set, void *ipsecmb);
 
 /*
  * The two engines seal the same messages (lengths 0 to 300, 1420, 9000; mixed

@@ -122,15 +122,17 @@ static void mixed_ctx_free(void *ctx)
 	free(c);
 }
 
-void *aead_mixed_ctx_for(const struct aead_mb *set)
+void *aead_mixed_ctx_for(const struct aead_mb *set, void *ipsecmb)
 {
 	struct mixed_ctx *c = calloc(1, sizeof(*c));
 
-	if (!c)
+	if (!c) {
+		aead_ipsecmb.ctx_free(ipsecmb);
 		return NULL;
+	}
 	c->set = set;
 	c->mb = set->engine.ctx_new();
-	c->ipsecmb = aead_ipsecmb.ctx_new();
+	c->ipsecmb = ipsecmb;
 	if (!c->mb || !c->ipsecmb) {
 		mixed_ctx_free(c);
 		return NULL;
@@ -141,7 +143,7 @@ void *aead_mixed_ctx_for(const struct aead_mb *set)
 
 static void *mixed_ctx_new(void)
 {
-	return aead_mixed_ctx_for(aead_mb_best());
+	return aead_mixed_ctx_for(aead_mb_best(), aead_ipsecmb.ctx_new());
 }
 
 /* Is the multi-buffer engine the faster for a group of n messages, the longest first? */
