@@ -10,8 +10,8 @@
 #include "lib/base/bug.h"
 
 const struct aead_engine *const aead_engines[] = {
-	&aead_mixed,	      &aead_ipsecmb, &aead_mb_avx512.engine,
-	&aead_mb_avx2.engine, &aead_sodium,  NULL,
+	&aead_mixed, &aead_ipsecmb, &aead_mb_avx512.engine, &aead_mb_avx2.engine, &aead_sodium,
+	&aead_ref,   NULL,
 };
 
 /* Widest vectors first. */

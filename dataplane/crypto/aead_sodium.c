@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference engine: libsodium, one message after the other. Runs on every
+ * The portable engine: libsodium, one message after the other. Runs on every
  * CPU; the other engines are checked against it. No state.
  */
 #include <sodium.h>

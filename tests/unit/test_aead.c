@@ -44,6 +44,7 @@ static const struct subject subjects[] = {
 	{"ipsecmb avx", &aead_ipsecmb, init_mb_mgr_avx, IMB_CPUFLAGS_AVX},
 	{"ipsecmb avx2", &aead_ipsecmb, init_mb_mgr_avx2, IMB_CPUFLAGS_AVX2},
 	{"ipsecmb avx512", &aead_ipsecmb, init_mb_mgr_avx512, IMB_CPUFLAGS_AVX512},
+	{"ref", &aead_ref, NULL, 0},
 	{"mb-avx2", &aead_mb_avx2.engine, NULL, 0},
 	{"mb-avx512", &aead_mb_avx512.engine, NULL, 0},
 	{"mixed", &aead_mixed, NULL, 0},

@@ -12,6 +12,6 @@ static inline bool plain_public(bool x)
 	return x;
 }
 
-#define MB_PUBLIC(x) plain_public(x)
+#define AEAD_PUBLIC(x) plain_public(x)
 
 #endif
