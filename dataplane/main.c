@@ -153,23 +153,39 @@ static int ports_open(struct dataplane *dp, const struct options *o, const struc
 	return 0;
 }
 
+static int worker_add_source(struct worker *w, struct port *port, unsigned index,
+			     const struct port_source *s)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = w->source_count};
+
+	if (s->is_polled) {
+		w->sleep_fds[w->sleep_count] = (struct pollfd){.fd = s->fd, .events = POLLIN};
+		w->sleep_source[w->sleep_count++] = w->source_count;
+	} else if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, s->fd, &ev) < 0) {
+		return -errno;
+	}
+	w->sources[w->source_count++] = (struct worker_source){
+		.port = port,
+		.index = index,
+		.is_outside = s->is_outside,
+		.is_polled = s->is_polled,
+	};
+	return 0;
+}
+
 static int worker_add_sources(struct worker *w)
 {
+	w->sleep_fds[0] = (struct pollfd){.fd = w->epoll_fd, .events = POLLIN};
+	w->sleep_count = 1;
 	for (unsigned i = 0; i < w->dp->port_count; i++) {
 		struct port_source list[PORT_SOURCES_MAX];
 		unsigned n = w->dp->ports[i].ops->sources(&w->dp->ports[i], w->id, list);
 
 		for (unsigned k = 0; k < n; k++) {
-			struct epoll_event ev = {.events = EPOLLIN, .data.u32 = w->source_count};
+			int ret = worker_add_source(w, &w->dp->ports[i], k, &list[k]);
 
-			w->sources[w->source_count++] = (struct worker_source){
-				.port = &w->dp->ports[i],
-				.index = k,
-				.is_outside = list[k].is_outside,
-				.is_polled = list[k].is_polled,
-			};
-			if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, list[k].fd, &ev) < 0)
-				return -errno;
+			if (ret < 0)
+				return ret;
 		}
 	}
 	return 0;

@@ -6,10 +6,10 @@
  *    +-> ready sources: rx -> pipeline  --- anything? ---+
  *    |                                                   | no
  *    |    spin on polled sources (rings in memory)  <----+
- *    |    for WORKER_SPIN_NS, or nap once (gather.h), then sleep in epoll_wait
+ *    |    for WORKER_SPIN_NS, or nap once (gather.h), then sleep in poll
  *    +---- commands of the control thread, staging, quiescent state
  *
- * A source is "ready" after epoll_wait named it and until an rx came back with
+ * A source is "ready" after poll or epoll_wait named it and until an rx came back with
  * less than a batch: so under load there is no system call that only asks.
  */
 #include "dataplane/worker.h"
@@ -207,6 +207,21 @@ static void take_channel(struct worker *w)
 	}
 }
 
+/* Marks the polled sources that have something, or may have. */
+static void sleep_some(struct worker *w, int timeout_ms)
+{
+	int n;
+
+	w->stats.sleeps++;
+	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+	n = poll(w->sleep_fds, w->sleep_count, timeout_ms);
+	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+	/* A ring that ran dry while there were no buffers wakes nobody: look at it. */
+	for (unsigned i = 1; i < w->sleep_count; i++)
+		if (n <= 0 || w->sleep_fds[i].revents)
+			w->sources[w->sleep_source[i]].is_ready = true;
+}
+
 /* Waits for descriptors and marks sources ready. False: stop. */
 static bool wait_events(struct worker *w, int timeout_ms)
 {
@@ -214,15 +229,13 @@ static bool wait_events(struct worker *w, int timeout_ms)
 	int n;
 
 	if (timeout_ms) {
-		w->stats.sleeps++;
-		rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+		sleep_some(w, timeout_ms);
+	} else {
+		/* A look at a ring is cheaper than to ask the kernel about it. */
+		for (unsigned i = 1; i < w->sleep_count; i++)
+			w->sources[w->sleep_source[i]].is_ready = true;
 	}
-	n = epoll_wait(w->epoll_fd, ev, WORKER_EPOLL_EVENTS, timeout_ms);
-	if (timeout_ms)
-		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
-	/* A ring that ran dry while there were no buffers wakes nobody: look at it. */
-	for (unsigned i = 0; n == 0 && timeout_ms && i < w->source_count; i++)
-		w->sources[i].is_ready |= w->sources[i].is_polled;
+	n = epoll_wait(w->epoll_fd, ev, WORKER_EPOLL_EVENTS, 0);
 	for (int i = 0; i < n; i++) {
 		if (ev[i].data.u32 == WORKER_EPOLL_WAKE) {
 			if (!run_commands(w))

@@ -13,6 +13,7 @@
 #ifndef DATAPLANE_WORKER_H
 #define DATAPLANE_WORKER_H
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -62,6 +63,8 @@ struct worker_stats {
 	uint64_t batch_cycles_log2[WORKER_HISTOGRAM]; /* rx to the end of tx, [i]: 2^i to 2^(i+1) */
 } __attribute__((aligned(64)));
 
+#define WORKER_SOURCES_MAX (PORTS_MAX * PORT_SOURCES_MAX)
+
 struct worker_source {
 	struct port *port;
 	unsigned index; /* the port's number of it */
@@ -81,8 +84,15 @@ struct worker {
 	struct rte_ring *commands;	  /* control thread -> worker, struct worker_command */
 	struct rte_ring *events;	  /* worker -> control thread, struct worker_event */
 	unsigned source_count;		  /* c */
-	struct worker_source sources[PORTS_MAX * PORT_SOURCES_MAX]; /* c, is_ready: w */
-	struct staging *staging;   /* w: packets that wait for a handshake */
+	struct worker_source sources[WORKER_SOURCES_MAX]; /* c, is_ready: w */
+	/*
+	 * What it sleeps on: its epoll descriptor, then polled sources. Those stand in
+	 * no epoll set, where the kernel would call back for each frame sent or taken.
+	 */
+	unsigned sleep_count;				 /* c */
+	struct pollfd sleep_fds[1 + WORKER_SOURCES_MAX]; /* c, revents: w */
+	unsigned sleep_source[1 + WORKER_SOURCES_MAX];	 /* c: number of the source */
+	struct staging *staging;			 /* w: packets that wait for a handshake */
 	bool is_flush_wanted;	   /* w: a session began to send, look through the staging */
 	uint8_t *scratch;	   /* w: SCRATCH_BYTES to seal into, reset every batch */
 	uint32_t scratch_used;	   /* w */

@@ -5,12 +5,11 @@
 #include <string.h>
 
 #include "dataplane/table/neigh.h"
+#include "lib/wire/ecn.h"
 #include "lib/wire/ether.h"
 #include "lib/wire/ip.h"
 #include "lib/wire/ip_sum.h"
 #include "lib/wire/udp_encap.h"
-
-#define OUTER_BYTES_MAX (ETHER_HEADER_BYTES + UDP_ENCAP_V6_BYTES)
 
 static uint8_t room(uint64_t bytes)
 {
@@ -19,13 +18,11 @@ static uint8_t room(uint64_t bytes)
 
 static void set_bytes(struct packet *p, const struct xdp_frame *f, uint8_t *data, uint32_t len)
 {
-	uint8_t *start = f->mbuf->buf_addr;
-
 	p->mbuf = f->mbuf;
 	p->data = data;
 	p->len = (uint16_t)len;
-	p->headroom = room((uint64_t)(data - start));
-	p->tailroom = room((uint64_t)(start + f->mbuf->buf_len - (data + len)));
+	p->headroom = room((uint64_t)(data - f->start));
+	p->tailroom = room((uint64_t)(f->end - (data + len)));
 }
 
 /* The IP packet inside the frame; its length without the frame's padding, or 0. */
@@ -42,7 +39,8 @@ static uint32_t ip_bytes(const struct xdp_frame *f)
 		const struct ip_v4_header *h = (const struct ip_v4_header *)ip;
 
 		/* Steering lets no options through. */
-		if (h->version_ihl != (4 << 4 | IP_V4_HEADER_BYTES / 4) || !ip_checksum_v4_ok(h))
+		if (h->version_ihl != (4 << 4 | IP_V4_HEADER_BYTES / 4) ||
+		    !ip_checksum_v4_plain_ok(h))
 			return 0;
 		len = be16_get(&h->total_len);
 		return len >= IP_V4_HEADER_BYTES && len <= have ? len : 0;
@@ -113,11 +111,12 @@ enum drop_reason xdp_frame_outside(struct packet *p, const struct xdp_frame *f,
 	return DROP_NONE;
 }
 
-static bool is_inside(const struct rte_mbuf *m, const struct packet *p)
+/* The bytes of an inner packet in an arena, or of a message in scratch, are elsewhere. */
+static bool is_inside(const struct rte_mbuf *m, const struct packet *p, uint32_t front)
 {
 	const uint8_t *start = m->buf_addr;
 
-	return p->data >= start && p->data + p->len <= start + m->buf_len;
+	return p->data >= start + front && p->data + p->len <= start + m->buf_len;
 }
 
 /* An mbuf that holds p's bytes at f->data with `front` bytes free before them. */
@@ -126,7 +125,7 @@ static int place(struct xdp_frame *f, const struct packet *p, uint32_t front,
 {
 	struct rte_mbuf *m = p->mbuf;
 
-	if (m && is_inside(m, p) && p->data - (uint8_t *)m->buf_addr >= (ptrdiff_t)front) {
+	if (m && is_inside(m, p, front)) {
 		f->mbuf = m;
 		f->data = p->data;
 		return 0;
@@ -151,60 +150,106 @@ static void endpoint_of(struct endpoint *e, int family, const uint8_t *bytes, ui
 	memcpy(e->addr.bytes, bytes, family == AF_INET ? 4 : 16);
 }
 
-static int outer_headers(uint8_t *out, const struct packet *p, const uint8_t *message,
-			 const struct neigh_source *source, struct xdp_outer *outer)
+/* The IPv4 and UDP header of an empty message, and the sum of what stays. */
+static void ipv4_template(struct xdp_hop *h)
 {
-	bool is_v4 = p->remote->family == AF_INET;
-	struct endpoint src, dst;
-	struct udp_encap e = {
-		.src = &src,
-		.dst = &dst,
-		.ecn = p->outer_tos,
-	};
+	struct ip_v4_header *ip = (struct ip_v4_header *)(h->header + ETHER_HEADER_BYTES);
+	struct udp_encap e = {.src = &h->src, .dst = &h->dst};
 
-	endpoint_of(&src, p->remote->family, source->addr, outer->listen_port);
-	endpoint_of(&dst, p->remote->family, p->remote->bytes, p->remote->port);
-	if (is_v4)
-		e.id = outer->next_id++;
-	return udp_encap_build(out, &e, is_v4 ? UDP_ENCAP_NONE : UDP_ENCAP_FULL, message, p->len);
+	udp_encap_build((uint8_t *)ip, &e, UDP_ENCAP_NONE, NULL, 0);
+	be16_put(&ip->total_len, 0);
+	be16_put(&ip->checksum, 0);
+	h->sum = ip_sum_fold(ip_sum(0, ip, sizeof(*ip)));
 }
 
-int xdp_frame_build(struct xdp_frame *f, const struct packet *p, struct nexthop *n,
-		    struct xdp_outer *outer, struct rte_mempool *pool, uint64_t now_ns)
+int xdp_hop_init(struct xdp_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
+		 const struct xdp_outer *outer, uint64_t now_ns)
 {
+	struct ether_head *eth = (struct ether_head *)h->header;
 	const struct neigh_source *source;
-	uint32_t front = ETHER_HEADER_BYTES;
-	uint8_t mac[ETHER_ADDR_BYTES];
+
+	if (!neigh_resolve(n, now_ns, eth->dst, &source))
+		return -ENOENT;
+	memcpy(eth->src, source->mac, sizeof(eth->src));
+	h->netdev = n->netdev;
+	h->header_bytes = ETHER_HEADER_BYTES;
+	h->src.addr.family = 0;
+	if (!remote)
+		return 0;
+	/* The source address is the interface's of the next hop's family. */
+	if (!source->has_addr || n->family != remote->family)
+		return -ENOENT;
+	endpoint_of(&h->src, remote->family, source->addr, outer->listen_port);
+	endpoint_of(&h->dst, remote->family, remote->bytes, remote->port);
+	if (remote->family == AF_INET) {
+		be16_put(&eth->type, ETHER_TYPE_IPV4);
+		h->header_bytes += UDP_ENCAP_V4_BYTES;
+		ipv4_template(h);
+	} else {
+		be16_put(&eth->type, ETHER_TYPE_IPV6);
+		h->header_bytes += UDP_ENCAP_V6_BYTES;
+	}
+	return 0;
+}
+
+/* What differs from one packet to the next; TOS is its low byte, the ECN bits. */
+static void ipv4_finish(uint8_t *header, const struct packet *p, const struct xdp_hop *h,
+			uint16_t id)
+{
+	struct ip_v4_header *ip = (struct ip_v4_header *)header;
+	struct ip_udp_header *udp = (struct ip_udp_header *)(ip + 1);
+	uint16_t udp_len = (uint16_t)(IP_UDP_HEADER_BYTES + p->len);
+	uint16_t total = (uint16_t)(IP_V4_HEADER_BYTES + udp_len);
+	uint8_t ecn = p->outer_tos & ECN_MASK;
+	uint32_t sum = (uint32_t)h->sum + ecn + total + id;
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	ip->tos = ecn;
+	be16_put(&ip->total_len, total);
+	be16_put(&ip->id, id);
+	be16_put(&ip->checksum, (uint16_t)~sum);
+	be16_put(&udp->len, udp_len);
+}
+
+static int ipv6_finish(uint8_t *header, const struct packet *p, const struct xdp_hop *h,
+		       const uint8_t *message)
+{
+	struct udp_encap e = {.src = &h->src, .dst = &h->dst, .ecn = p->outer_tos};
+
+	return udp_encap_build(header, &e, UDP_ENCAP_FULL, message, p->len);
+}
+
+int xdp_frame_build(struct xdp_frame *f, const struct packet *p, const struct xdp_hop *h,
+		    struct xdp_outer *outer, struct rte_mempool *pool)
+{
+	const uint8_t *message;
 	struct ether_head *eth;
-	bool is_v4;
 	int rc;
 
-	if (!neigh_resolve(n, now_ns, mac, &source))
-		return -ENOENT;
-	if (outer) {
-		/* The source address is the interface's of the next hop's family. */
-		if (!source->has_addr || n->family != p->remote->family)
-			return -ENOENT;
-		is_v4 = p->remote->family == AF_INET;
-		front += is_v4 ? UDP_ENCAP_V4_BYTES : UDP_ENCAP_V6_BYTES;
-	} else {
-		is_v4 = p->data[0] >> 4 == 4;
-	}
-	static_assert(OUTER_BYTES_MAX <= PACKET_HEADROOM, "copied packets have room in front");
-	rc = place(f, p, front, pool);
+	static_assert(XDP_HOP_HEADER_MAX <= PACKET_HEADROOM, "copied packets have room in front");
+	rc = place(f, p, h->header_bytes, pool);
 	if (rc)
 		return rc;
-	if (outer &&
-	    outer_headers(f->data - (front - ETHER_HEADER_BYTES), p, f->data, source, outer) < 0) {
+	message = f->data;
+	f->data -= h->header_bytes;
+	f->len = h->header_bytes + p->len;
+	eth = (struct ether_head *)f->data;
+	switch (h->src.addr.family) {
+	case AF_INET:
+		memcpy(f->data, h->header, ETHER_HEADER_BYTES + UDP_ENCAP_V4_BYTES);
+		ipv4_finish((uint8_t *)(eth + 1), p, h, outer->next_id++);
+		return 0;
+	case AF_INET6:
+		memcpy(f->data, h->header, ETHER_HEADER_BYTES);
+		if (ipv6_finish((uint8_t *)(eth + 1), p, h, message) >= 0)
+			return 0;
 		if (f->mbuf != p->mbuf)
 			rte_pktmbuf_free(f->mbuf);
 		return -EINVAL;
+	default:
+		memcpy(f->data, h->header, ETHER_HEADER_BYTES);
+		be16_put(&eth->type, *message >> 4 == 4 ? ETHER_TYPE_IPV4 : ETHER_TYPE_IPV6);
+		return 0;
 	}
-	f->data -= front;
-	f->len = front + p->len;
-	eth = (struct ether_head *)f->data;
-	memcpy(eth->dst, mac, sizeof(eth->dst));
-	memcpy(eth->src, source->mac, sizeof(eth->src));
-	be16_put(&eth->type, is_v4 ? ETHER_TYPE_IPV4 : ETHER_TYPE_IPV6);
-	return 0;
 }

@@ -20,6 +20,9 @@
 
 #include "dataplane/port/port.h"
 #include "dataplane/port/xdp_queue.h"
+#include "lib/base/addr.h"
+#include "lib/wire/ether.h"
+#include "lib/wire/udp_encap.h"
 
 struct nexthop;
 
@@ -37,17 +40,37 @@ struct xdp_outer {
 	uint16_t next_id; /* of IPv4 packets that may be fragmented on their way */
 };
 
+#define XDP_HOP_HEADER_MAX (ETHER_HEADER_BYTES + UDP_ENCAP_V6_BYTES)
+
+/* What all frames of a batch to one next hop (and remote) share. Its maker's, for a batch. */
+struct xdp_hop {
+	uint8_t netdev;	      /* to send on */
+	uint8_t header_bytes; /* in front of the packet */
+	uint16_t sum;	      /* of the IPv4 header without TOS, length and id; host order */
+	struct endpoint src;  /* outer headers; family 0 = none, the packet is an inner one */
+	struct endpoint dst;
+	uint8_t header[XDP_HOP_HEADER_MAX];
+};
+
 /*
- * Builds the frame for p, an inner packet (outer NULL) or a sealed message, to
- * next hop n. Fills f; its mbuf is p's own or a new one of pool. p keeps its
- * mbuf until the frame is taken by a ring.
+ * For inner packets (remote NULL), or sealed messages to remote, over next hop n.
+ *
+ *   0         ready
+ *   -ENOENT   the neighbour is not resolved, or the interface has no address of the
+ *             remote's family: the kernel's turn
+ */
+int xdp_hop_init(struct xdp_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
+		 const struct xdp_outer *outer, uint64_t now_ns);
+
+/*
+ * Builds the frame for p. Fills f; its mbuf is p's own or a new one of pool. p keeps
+ * its mbuf until the frame is taken by a ring. outer gives the next id.
  *
  *   0         built
- *   -ENOENT   the neighbour is not resolved: the kernel's turn
  *   -ENOBUFS  no mbuf
- *   -EINVAL   cannot be framed (too long, families that do not match)
+ *   -EINVAL   cannot be framed (too long)
  */
-int xdp_frame_build(struct xdp_frame *f, const struct packet *p, struct nexthop *n,
-		    struct xdp_outer *outer, struct rte_mempool *pool, uint64_t now_ns);
+int xdp_frame_build(struct xdp_frame *f, const struct packet *p, const struct xdp_hop *h,
+		    struct xdp_outer *outer, struct rte_mempool *pool);
 
 #endif

@@ -78,18 +78,20 @@ static uint64_t addr_of(const struct xdp_area *a, const struct rte_mbuf *m)
 /* Gives the kernel up to want buffers; fewer if the pool or the ring has no more. */
 static unsigned fill(struct xdp_queue *q, unsigned want)
 {
-	struct rte_mbuf *m[FILL_BATCH];
+	void *m[FILL_BATCH];
 	uint32_t at = 0;
 	unsigned n = want < FILL_BATCH ? want : FILL_BATCH;
 
-	if (!n || rte_pktmbuf_alloc_bulk(q->area->pool, m, n))
+	/* Untouched: a frame's mbuf is as the pool holds it, and cold. */
+	if (!n || rte_mempool_get_bulk(q->area->pool, m, n))
 		return 0;
 	if (xsk_ring_prod__reserve(&q->fill, n, &at) != n) {
-		rte_pktmbuf_free_bulk(m, n);
+		rte_mempool_put_bulk(q->area->pool, m, n);
 		return 0;
 	}
 	for (unsigned i = 0; i < n; i++)
-		*xsk_ring_prod__fill_addr(&q->fill, at + i) = addr_of(q->area, m[i]);
+		*xsk_ring_prod__fill_addr(&q->fill, at + i) =
+			(uint64_t)((uint8_t *)m[i] + q->area->mbuf_offset - q->area->base);
 	xsk_ring_prod__submit(&q->fill, n);
 	return n;
 }
@@ -232,8 +234,10 @@ unsigned xdp_queue_rx(struct xdp_queue *q, struct xdp_frame *out, unsigned max)
 	for (unsigned i = 0; i < n; i++) {
 		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&q->rx, at + i);
 
-		out[i].mbuf = mbuf_at(q->area, d->addr);
-		out[i].data = q->area->base + xsk_umem__add_offset_to_addr(d->addr);
+		out[i].start = q->area->base + (d->addr & XDP_QUEUE_ADDR_MASK);
+		out[i].end = out[i].start + q->area->chunk_bytes;
+		out[i].mbuf = (struct rte_mbuf *)(out[i].start - q->area->mbuf_offset);
+		out[i].data = out[i].start + (d->addr >> XSK_UNALIGNED_BUF_OFFSET_SHIFT);
 		out[i].len = d->len;
 		__builtin_prefetch(out[i].data);
 	}
@@ -251,7 +255,7 @@ unsigned xdp_queue_rx(struct xdp_queue *q, struct xdp_frame *out, unsigned max)
 
 static void take_completions(struct xdp_queue *q)
 {
-	struct rte_mbuf *m[FILL_BATCH];
+	void *m[FILL_BATCH];
 	uint32_t at = 0;
 	unsigned n;
 
@@ -260,7 +264,8 @@ static void take_completions(struct xdp_queue *q)
 			m[i] = mbuf_at(q->area, *xsk_ring_cons__comp_addr(&q->completion, at + i));
 		xsk_ring_cons__release(&q->completion, n);
 		q->tx_flying -= n;
-		rte_pktmbuf_free_bulk(m, n);
+		/* Single, direct, with one owner, as they were given to the ring. */
+		rte_mempool_put_bulk(q->area->pool, m, n);
 	}
 }
 

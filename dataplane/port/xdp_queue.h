@@ -76,6 +76,7 @@ struct xdp_frame {
 	struct rte_mbuf *mbuf;
 	uint8_t *data; /* at the Ethernet header */
 	uint32_t len;
+	uint8_t *start, *end; /* received: of the mbuf's memory */
 };
 
 /* 0; -ENOTSUP: the pool's memory is in pieces, or its mbufs are too small or large. */

@@ -13,7 +13,7 @@
 #include "dataplane/port/xdp_port.h"
 #include "dataplane/table/fib.h"
 #include "dataplane/table/neigh.h"
-#include "lib/wire/udp_encap.h"
+#include "lib/wire/ether.h"
 
 #define NETDEV_NONE 0xff
 
@@ -41,30 +41,43 @@ static uint16_t outer_nexthop(const struct dataplane *dp, const struct dpapi_add
 			  remote->bytes);
 }
 
-static uint32_t l3_bytes(const struct packet *pkt)
+/* What the packets of a batch were bound for last: mostly it is the same. */
+struct last_hop {
+	const struct dpapi_addr *remote; /* of a sealed message, else NULL */
+	uint16_t number;		 /* of an inner packet's next hop */
+	uint16_t mtu;			 /* 0: the kernel's turn */
+	struct xdp_hop hop;
+};
+
+static void find_hop(struct last_hop *last, struct port *p, struct worker *w,
+		     const struct packet *pkt, uint64_t now_ns)
 {
-	if (pkt->out == PACKET_OUT_LAN)
-		return pkt->len;
-	return pkt->len +
-	       (uint32_t)(pkt->remote->family == AF_INET ? UDP_ENCAP_V4_BYTES : UDP_ENCAP_V6_BYTES);
+	struct xdp_port *x = p->priv;
+	uint16_t number = last->remote ? outer_nexthop(w->dp, last->remote) : pkt->nexthop;
+	struct nexthop *n = neigh_get(w->dp->neigh, number);
+
+	last->number = number;
+	last->mtu = 0;
+	if (number == NEXTHOP_NONE || n->port != p->index || n->netdev >= p->netdev_count)
+		return;
+	if (!xdp_hop_init(&last->hop, n, last->remote, &x->worker[w->id].outer, now_ns))
+		last->mtu = __atomic_load_n(&p->netdev[n->netdev].mtu, __ATOMIC_RELAXED);
 }
 
 /* Builds the frame of packet i, or leaves it to the kernel, or drops it. */
 static void prepare(struct frames *fs, struct port *p, struct worker *w, struct batch *b,
-		    unsigned i, uint16_t number)
+		    unsigned i, const struct last_hop *last)
 {
 	struct xdp_port *x = p->priv;
 	struct packet *pkt = &b->pkts[i];
-	struct nexthop *n = neigh_get(w->dp->neigh, number);
-	struct xdp_outer *outer = pkt->out == PACKET_OUT_UDP ? &x->worker[w->id].outer : NULL;
 	int rc = -ENOENT;
 
-	if (number != NEXTHOP_NONE && n->port == p->index && n->netdev < p->netdev_count &&
-	    l3_bytes(pkt) <= __atomic_load_n(&p->netdev[n->netdev].mtu, __ATOMIC_RELAXED))
-		rc = xdp_frame_build(&fs->frame[i], pkt, n, outer, x->area.pool, b->now_ns);
+	if (pkt->len + last->hop.header_bytes - ETHER_HEADER_BYTES <= last->mtu)
+		rc = xdp_frame_build(&fs->frame[i], pkt, &last->hop, &x->worker[w->id].outer,
+				     x->area.pool);
 	if (!rc) {
-		fs->netdev[i] = n->netdev;
-		fs->netdevs |= 1u << n->netdev;
+		fs->netdev[i] = last->hop.netdev;
+		fs->netdevs |= 1u << last->hop.netdev;
 	} else if (rc == -ENOBUFS) {
 		packet_drop(pkt, DROP_TX_NO_BUFFER);
 	} else if (pkt->out == PACKET_OUT_LAN) {
@@ -74,25 +87,27 @@ static void prepare(struct frames *fs, struct port *p, struct worker *w, struct 
 
 static void prepare_all(struct frames *fs, struct port *p, struct worker *w, struct batch *b)
 {
-	const struct dpapi_addr *last = NULL;
-	uint16_t number = NEXTHOP_NONE;
+	struct last_hop last = {.hop.header_bytes = ETHER_HEADER_BYTES};
 
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *pkt = &b->pkts[i];
+		bool is_new;
 
 		fs->netdev[i] = NETDEV_NONE;
 		if (pkt->drop || pkt->port_out != p->index)
 			continue;
 		if (pkt->out == PACKET_OUT_LAN) {
-			prepare(fs, p, w, b, i, pkt->nexthop);
+			is_new = last.remote || pkt->nexthop != last.number;
+			last.remote = NULL;
 		} else if (pkt->out == PACKET_OUT_UDP) {
-			/* A batch has few destinations, mostly one. */
-			if (pkt->remote != last) {
-				last = pkt->remote;
-				number = outer_nexthop(w->dp, last);
-			}
-			prepare(fs, p, w, b, i, number);
+			is_new = pkt->remote != last.remote;
+			last.remote = pkt->remote;
+		} else {
+			continue;
 		}
+		if (is_new)
+			find_hop(&last, p, w, pkt, b->now_ns);
+		prepare(fs, p, w, b, i, &last);
 	}
 }
 

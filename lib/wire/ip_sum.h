@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "lib/wire/ip.h"
 
@@ -67,6 +68,20 @@ uint16_t ip_checksum_update_bytes(uint16_t checksum, const uint8_t *old, const u
 /* IPv4 header checksum, options included; the header is complete in memory. */
 void ip_checksum_v4_set(struct ip_v4_header *h);
 bool ip_checksum_v4_ok(const struct ip_v4_header *h);
+
+/* The same for a header without options, in line: is the sum over all of it right? */
+static inline bool ip_checksum_v4_plain_ok(const struct ip_v4_header *h)
+{
+	uint64_t a, b, sum;
+	uint32_t c;
+
+	memcpy(&a, h, sizeof(a));
+	memcpy(&b, (const uint8_t *)h + 8, sizeof(b));
+	memcpy(&c, (const uint8_t *)h + 16, sizeof(c));
+	sum = (a & 0xffffffff) + (a >> 32) + (b & 0xffffffff) + (b >> 32) + c;
+	/* Ones' complement sums are congruent modulo 2^16 - 1 in any byte order. */
+	return sum && sum % 0xffff == 0;
+}
 
 /*
  * One off TTL or hop limit, the IPv4 checksum kept right. False, and nothing

@@ -398,9 +398,30 @@ static void outer_headers_are_refused(void **state)
 	assert_int_equal(udp_encap_build(p, &six, UDP_ENCAP_PARTIAL, NULL, 65527), 48);
 }
 
+/* The sum in line says what the general one says, wrong and right headers alike. */
+static void test_plain_header_sum(void **state)
+{
+	struct ip_v4_header h;
+	uint8_t *bytes = (uint8_t *)&h;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		for (unsigned k = 0; k < sizeof(h); k++)
+			bytes[k] = i < 1000 ? (uint8_t)(i % 3 ? 0xff : 0) : (uint8_t)random();
+		h.version_ihl = 0x45;
+		if (i & 1)
+			ip_checksum_v4_set(&h);
+		assert_int_equal(ip_checksum_v4_plain_ok(&h), ip_checksum_v4_ok(&h));
+		if (i & 1)
+			assert_true(ip_checksum_v4_plain_ok(&h));
+	}
+	memset(&h, 0, sizeof(h));
+	assert_false(ip_checksum_v4_plain_ok(&h));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain_header_sum),
 		cmocka_unit_test(packets_parse_as_recorded),
 		cmocka_unit_test(fields_and_errors),
 		cmocka_unit_test(transport_minimums),
