@@ -33,7 +33,7 @@ static const char *rfc_path, *wireguard_path;
 struct subject {
 	const char *name;
 	const struct aead_engine *engine;
-	void (*init)(IMB_MGR *mgr); /* ipsec-mb held to one instruction set, or NULL */
+	void (*init)(IMB_MGR *mgr); /* ipsec-mb held to one instruction set, or NULL; mixed: AVX2 */
 	uint64_t cpu_flags;	    /* that it needs */
 };
 
@@ -48,6 +48,7 @@ static const struct subject subjects[] = {
 	{"mb-avx2", &aead_mb_avx2.engine, NULL, 0},
 	{"mb-avx512", &aead_mb_avx512.engine, NULL, 0},
 	{"mixed", &aead_mixed, NULL, 0},
+	{"mixed avx2", &aead_mixed, init_mb_mgr_avx2, IMB_CPUFLAGS_AVX2},
 };
 
 typedef void subject_test(const struct aead_engine *e, void *ctx);
@@ -65,6 +66,8 @@ static void for_each_subject(subject_test *test)
 			continue;
 		print_message("    %s\n", s->name);
 		ctx = s->init ? aead_ipsecmb_ctx_for(s->init) : s->engine->ctx_new();
+		if (s->init && s->engine == &aead_mixed)
+			ctx = aead_mixed_ctx_for(&aead_mb_avx2, ctx);
 		assert_non_null(ctx);
 		test(s->engine, ctx);
 		s->engine->ctx_free(ctx);
@@ -461,6 +464,62 @@ static void forged_everywhere(const struct aead_engine *e, void *ctx)
 	}
 }
 
+/* Opens a full or part batch of which one tag has one bit flipped, all others being right. */
+static void open_with_one_forged(const struct aead_engine *e, void *ctx, unsigned n,
+				 const uint32_t *lens, unsigned at, unsigned bit)
+{
+	static uint8_t out[AEAD_BATCH_MAX][512];
+	struct aead_job jobs[AEAD_BATCH_MAX];
+
+	memset(out, 0xee, sizeof(out[0]) * n);
+	for (unsigned i = 0; i < n; i++)
+		jobs[i] = (struct aead_job){.key = keys[i],
+					    .counter = i,
+					    .src = want[i],
+					    .dst = out[i],
+					    .len = lens[i],
+					    .ok = i == at};
+	want[at][lens[at] + bit / 8] ^= (uint8_t)(1u << bit % 8);
+	e->open(ctx, jobs, n);
+	want[at][lens[at] + bit / 8] ^= (uint8_t)(1u << bit % 8);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(jobs[i].ok, i != at);
+		if (i == at)
+			assert_true(sodium_is_zero(out[i], lens[i]));
+		else
+			assert_memory_equal(out[i], texts[i], lens[i]);
+		assert_int_equal(out[i][lens[i]], 0xee);
+	}
+}
+
+/* In batches of each size, every position and every bit of the tag. */
+static void one_forged_tag(const struct aead_engine *e, void *ctx)
+{
+	uint32_t lens[AEAD_BATCH_MAX];
+
+	random_state = 0x3f84d5b5b5470917ull;
+	random_fill(keys[0], sizeof(keys));
+	for (unsigned i = 0; i < AEAD_BATCH_MAX; i++) {
+		struct aead_job j = {.key = keys[i], .counter = i, .src = texts[i]};
+
+		lens[i] = i % 3 ? 64 : i * 37 % 500;
+		j.len = lens[i];
+		random_fill(texts[i], j.len);
+		oracle_seal(&j, want[i]);
+	}
+	for (unsigned n = 1; n <= AEAD_BATCH_MAX; n++)
+		for (unsigned at = 0; at < n; at++)
+			open_with_one_forged(e, ctx, n, lens, at, (n * 67 + at * 13) % 128);
+	for (unsigned at = 0; at < 9; at++)
+		for (unsigned bit = 0; bit < 128; bit++)
+			open_with_one_forged(e, ctx, 9, lens, at, bit);
+}
+
+static void engines_refuse_one_forged_tag_anywhere(void **state)
+{
+	for_each_subject(one_forged_tag);
+}
+
 static void engines_refuse_a_flip_in_every_byte(void **state)
 {
 	for_each_subject(forged_everywhere);
@@ -531,6 +590,11 @@ static void select_chooses_by_name_or_preference(void **state)
 		preferred = &aead_mixed;
 	assert_ptr_equal(aead_select(NULL, &why), preferred);
 	assert_ptr_equal(aead_select("sodium", &why), &aead_sodium);
+	assert_ptr_equal(aead_select("ref", &why), &aead_ref);
+	if (aead_mb_best())
+		assert_ptr_equal(aead_select("mb", &why), &aead_mb_best()->engine);
+	else
+		assert_null(aead_select("mb", &why));
 	assert_null(aead_select("rot13", &why));
 	assert_non_null(strstr(why, "unknown engine"));
 }
@@ -544,6 +608,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(engines_agree_with_sodium_on_random_batches),
 		cmocka_unit_test(engines_keep_inside_their_buffers),
 		cmocka_unit_test(engines_refuse_a_flip_in_every_byte),
+		cmocka_unit_test(engines_refuse_one_forged_tag_anywhere),
 		cmocka_unit_test(self_test_finds_faults),
 		cmocka_unit_test(select_chooses_by_name_or_preference),
 	};

@@ -106,10 +106,11 @@ static void seals_without_looking(void **state)
 	assert_int_equal(VALGRIND_COUNT_ERRORS, errors);
 }
 
-/* Opens secret boxes, every fifth of them forged. */
-static void open_boxes(void *ctx, unsigned n, unsigned round)
+/* Opens secret boxes, every fifth of them forged. Returns the errors that the engine made. */
+static unsigned open_boxes(void *ctx, unsigned n, unsigned round)
 {
 	struct aead_job jobs[AEAD_BATCH_MAX];
+	unsigned errors;
 
 	jobs_init(jobs, n, round);
 	ENGINE->seal(ctx, jobs, n);
@@ -119,8 +120,11 @@ static void open_boxes(void *ctx, unsigned n, unsigned round)
 		jobs[i].dst = opened[i];
 	}
 	set_secret(true);
+	errors = VALGRIND_COUNT_ERRORS;
 	ENGINE->open(ctx, jobs, n);
+	errors = VALGRIND_COUNT_ERRORS - errors;
 	set_secret(false);
+	(void)VALGRIND_MAKE_MEM_DEFINED(jobs, sizeof(jobs));
 	for (unsigned i = 0; i < n; i++) {
 		assert_int_equal(jobs[i].ok, i % 5 != 0);
 		if (jobs[i].ok)
@@ -128,20 +132,19 @@ static void open_boxes(void *ctx, unsigned n, unsigned round)
 		else
 			assert_true(sodium_is_zero(opened[i], jobs[i].len));
 	}
+	return errors;
 }
 
 static void opens_without_looking(void **state)
 {
 	void *ctx = ENGINE->ctx_new();
-	unsigned errors = VALGRIND_COUNT_ERRORS;
 
 	assert_non_null(ctx);
 	randombytes_buf(keys, sizeof(keys));
 	randombytes_buf(texts, sizeof(texts));
 	for (unsigned round = 0; round < 8; round++)
-		open_boxes(ctx, 64 - round, round);
+		assert_int_equal(open_boxes(ctx, 64 - round, round), 0);
 	ENGINE->ctx_free(ctx);
-	assert_int_equal(VALGRIND_COUNT_ERRORS, errors);
 }
 
 /* What the tests above must not pass by: memcheck finds each kind of leak. */
@@ -166,17 +169,18 @@ static void leaks_are_found(void **state)
 /* The engine's own branch on whether a tag was right, when that is kept secret. */
 static void a_leak_in_the_engine_is_found(void **state)
 {
-	void *ctx = ENGINE->ctx_new();
-	unsigned errors = VALGRIND_COUNT_ERRORS;
+	unsigned errors;
+	void *ctx;
 
 	if (!RUNNING_ON_VALGRIND)
 		skip();
+	ctx = ENGINE->ctx_new();
 	assert_non_null(ctx);
 	plain_keeps_secrets = true;
-	open_boxes(ctx, 8, 1);
+	errors = open_boxes(ctx, 8, 1);
 	plain_keeps_secrets = false;
 	ENGINE->ctx_free(ctx);
-	assert_true(VALGRIND_COUNT_ERRORS > errors);
+	assert_true(errors > 0);
 }
 
 int main(int argc, char **argv)
