@@ -157,7 +157,7 @@ def groups(everything):
     table = [
         ("format", format_group),
         ("release", meson_group(release, [])),
-        ("clang", meson_group(werror, None, {"CC": "clang"})),
+        ("clang", meson_group(werror, ["--suite", "crypto"], {"CC": "clang"})),
         ("sanitize", meson_group(address, ["--no-suite", "slow"])),
         ("threads", meson_group(werror + ["-Db_sanitize=thread"], ["--suite", "threads"])),
         ("fuzz", meson_group(fuzz, ["--suite", "fuzz"],
@@ -175,6 +175,10 @@ def groups(everything):
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:
+        # About seven minutes.
+        table.append(("aead-random", script_group(
+            [os.path.join(WORK, "release", "tests", "unit", "test_aead_random"), "10000000"],
+            3600)))
         table.append(("qemu", script_group(
             ["bash", "tests/lab/qemu/boot.sh", os.path.join(WORK, "release")], 1800, lab_env)))
     return table

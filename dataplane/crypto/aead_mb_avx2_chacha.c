@@ -179,8 +179,8 @@ static inline struct start start_of(const struct mb_run *runs, unsigned n)
 	return s;
 }
 
-static inline void make_keystream(uint8_t (*keystream)[MB_BLOCK_BYTES], const struct mb_run *runs,
-				  unsigned n)
+static inline __attribute__((always_inline)) void
+make_keystream(uint8_t (*keystream)[MB_BLOCK_BYTES], const struct mb_run *runs, unsigned n)
 {
 	const __m256i c0 = _mm256_set1_epi32(0x61707865); /* "expand 32-byte k" */
 	const __m256i c1 = _mm256_set1_epi32(0x3320646e);
