@@ -126,16 +126,25 @@ static void show_sessions(struct show *s)
 	peer_walk(s->dp->peers, show_peer_sessions, s);
 }
 
-static int show_mesh_route(const struct fib_route *r, void *arg)
+/* Opens the row of a route; false: enough rows. */
+static bool begin_route(struct show *s, const struct fib_route *r)
 {
-	struct show *s = arg;
 	char text[ADDR_TEXT_MAX];
 
 	if (is_full(s))
-		return 1;
+		return false;
 	s->rows++;
 	json_out_object(s->js, NULL);
 	json_out_string(s->js, "prefix", addr_text_prefix(r->addr, r->family, r->len, text));
+	return true;
+}
+
+static int show_mesh_route(const struct fib_route *r, void *arg)
+{
+	struct show *s = arg;
+
+	if (!begin_route(s, r))
+		return 1;
 	json_out_string(s->js, "to", "peer");
 	json_out_u64(s->js, "peer", r->id);
 	json_out_end(s->js);
@@ -165,13 +174,9 @@ static void local_target(struct show *s, uint32_t id)
 static int show_local_route(const struct fib_route *r, void *arg)
 {
 	struct show *s = arg;
-	char text[ADDR_TEXT_MAX];
 
-	if (is_full(s))
+	if (!begin_route(s, r))
 		return 1;
-	s->rows++;
-	json_out_object(s->js, NULL);
-	json_out_string(s->js, "prefix", addr_text_prefix(r->addr, r->family, r->len, text));
 	local_target(s, r->id);
 	json_out_end(s->js);
 	return 0;

@@ -15,23 +15,26 @@
 /* A key and some white space; a longer file is not a key file. */
 #define KEY_FILE_MAX 128
 
+/* Hands over what was parsed, if it was a key, and leaves nothing behind. */
+static int take(struct key *parsed, bool is_key, struct key *out)
+{
+	if (is_key)
+		*out = *parsed;
+	key_wipe(parsed);
+	return is_key ? 0 : -EINVAL;
+}
+
 int key_parse_base64(const char *text, struct key *out)
 {
 	struct key k;
 	const char *end;
 	size_t len;
-	int err = 0;
+	bool is_key = strnlen(text, KEY_BASE64_LEN + 1) == KEY_BASE64_LEN &&
+		      sodium_base642bin(k.bytes, sizeof(k.bytes), text, KEY_BASE64_LEN, NULL, &len,
+					&end, sodium_base64_VARIANT_ORIGINAL) == 0 &&
+		      len == KEY_BYTES && *end == '\0';
 
-	if (strnlen(text, KEY_BASE64_LEN + 1) != KEY_BASE64_LEN)
-		return -EINVAL;
-	if (sodium_base642bin(k.bytes, sizeof(k.bytes), text, KEY_BASE64_LEN, NULL, &len, &end,
-			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    len != KEY_BYTES || *end != '\0')
-		err = -EINVAL;
-	else
-		*out = k;
-	key_wipe(&k);
-	return err;
+	return take(&k, is_key, out);
 }
 
 int key_parse_hex(const char *text, struct key *out)
@@ -39,17 +42,12 @@ int key_parse_hex(const char *text, struct key *out)
 	struct key k;
 	const char *end;
 	size_t len;
-	int err = 0;
+	bool is_key = strnlen(text, KEY_HEX_LEN + 1) == KEY_HEX_LEN &&
+		      sodium_hex2bin(k.bytes, sizeof(k.bytes), text, KEY_HEX_LEN, NULL, &len,
+				     &end) == 0 &&
+		      len == KEY_BYTES && *end == '\0';
 
-	if (strnlen(text, KEY_HEX_LEN + 1) != KEY_HEX_LEN)
-		return -EINVAL;
-	if (sodium_hex2bin(k.bytes, sizeof(k.bytes), text, KEY_HEX_LEN, NULL, &len, &end) != 0 ||
-	    len != KEY_BYTES || *end != '\0')
-		err = -EINVAL;
-	else
-		*out = k;
-	key_wipe(&k);
-	return err;
+	return take(&k, is_key, out);
 }
 
 const char *key_print_base64(const struct key *k, char *buf)
