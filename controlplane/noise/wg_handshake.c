@@ -350,6 +350,21 @@ void wg_handshake_keys(struct wg_handshake *hs, bool is_initiator, struct wg_key
 	uint8_t *first = is_initiator ? keys->send : keys->recv; /* initiator to responder */
 	uint8_t *second = is_initiator ? keys->recv : keys->send;
 
-	blake2s_kdf(first, second, NULL, hs->chain, NULL, 0);
+	blake2s_kdf(first, second, keys->lane_secret, hs->chain, NULL, 0);
 	sodium_memzero(hs, sizeof(*hs));
+}
+
+void wg_lane_keys(const uint8_t lane_secret[WG_KEY_BYTES], bool is_initiator, uint8_t lane,
+		  struct wg_keypair_keys *keys)
+{
+	uint8_t label[] = "causeway lane?";
+	uint8_t first[WG_KEY_BYTES], second[WG_KEY_BYTES];
+
+	label[sizeof(label) - 2] = lane;
+	blake2s_kdf(first, second, NULL, lane_secret, label, sizeof(label) - 1);
+	*keys = (struct wg_keypair_keys){0};
+	memcpy(is_initiator ? keys->send : keys->recv, first, sizeof(first));
+	memcpy(is_initiator ? keys->recv : keys->send, second, sizeof(second));
+	sodium_memzero(first, sizeof(first));
+	sodium_memzero(second, sizeof(second));
 }

@@ -68,6 +68,7 @@ struct wg_initiation_in {
 struct wg_keypair_keys {
 	uint8_t send[WG_KEY_BYTES];
 	uint8_t recv[WG_KEY_BYTES];
+	uint8_t lane_secret[WG_KEY_BYTES]; /* docs/protocol/lanes.md */
 };
 
 /* Clamps private_key and derives the rest. 0, or -EKEYREJECTED. */
@@ -104,5 +105,8 @@ int wg_response_consume(struct wg_handshake *hs, const struct wg_identity *id,
 			const struct wg_remote *remote, const struct wg_msg_response *msg);
 /* Derives the transport keys and wipes hs. */
 void wg_handshake_keys(struct wg_handshake *hs, bool is_initiator, struct wg_keypair_keys *keys);
+/* The keys of a lane, 1 to 255, out of the secret of its session. keys may hold the secret. */
+void wg_lane_keys(const uint8_t lane_secret[WG_KEY_BYTES], bool is_initiator, uint8_t lane,
+		  struct wg_keypair_keys *keys);
 
 #endif
