@@ -15,6 +15,9 @@ typedef struct {
 typedef struct {
 	uint8_t b[4];
 } wire_be32;
+typedef struct {
+	uint8_t b[8];
+} wire_be64;
 
 static inline uint16_t be16_get(const wire_be16 *v)
 {
@@ -38,6 +41,21 @@ static inline void be32_put(wire_be32 *v, uint32_t x)
 	v->b[1] = (uint8_t)(x >> 16);
 	v->b[2] = (uint8_t)(x >> 8);
 	v->b[3] = (uint8_t)x;
+}
+
+static inline uint64_t be64_get(const wire_be64 *v)
+{
+	uint64_t x = 0;
+
+	for (int i = 0; i < 8; i++)
+		x = x << 8 | v->b[i];
+	return x;
+}
+
+static inline void be64_put(wire_be64 *v, uint64_t x)
+{
+	for (int i = 0; i < 8; i++)
+		v->b[i] = (uint8_t)(x >> (56 - 8 * i));
 }
 
 #endif
