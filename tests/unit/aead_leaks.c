@@ -66,6 +66,40 @@ FUNCTION(leak_call)
 	data[0] = (uint8_t)how(n);
 }
 
+/* In another function, which gets the secret as a number and the data as a pointer. */
+static __attribute__((noinline)) uint64_t inner_branch(uint64_t x)
+{
+	uint64_t n = 0;
+
+	__asm__ volatile("" : "+r"(x));
+	for (; x; x >>= 1)
+		n += x & 1;
+	return n;
+}
+
+static __attribute__((noinline)) uint64_t inner_load(const uint8_t *p)
+{
+	__asm__ volatile("" : "+r"(p));
+	return p[3];
+}
+
+FUNCTION(leak_in_other_function)
+{
+	data[1] = (uint8_t)inner_branch(data[0]);
+}
+
+FUNCTION(leak_from_other_function)
+{
+	if (inner_load(data))
+		texts->bytes[0] = 0;
+}
+
+FUNCTION(clean_other_function)
+{
+	texts->bytes[0] = inner_branch(n);
+	data[0] = (uint8_t)inner_load(data);
+}
+
 FUNCTION(leak_branch_on_vector)
 {
 	__m256i x = _mm256_xor_si256(load(data), load(data + 32));

@@ -8,7 +8,7 @@
 Reads `objdump -d` and follows, through every path of every function, which registers and stack
 slots hold something that was computed from secret memory. Refused are: a gather or a scatter;
 a branch, an address, a mask of a memory access or a division that depends on a secret; a
-store of a secret to memory that is public; a call; a load through what is no known pointer;
+store of a secret to memory that is public; a call out of the object; a load through what is no known pointer;
 and any instruction that this file does not know, so that nothing is passed over in silence.
 
 What is public is said below, by what the arguments of each kernel point to: the structs that
@@ -76,7 +76,7 @@ MOVES = re.compile(r"^(v?mov\w*|lea|kmov[bwdq]|v?lddqu|v?pbroadcast\w*|vbroadcas
 KEEPS_OLD = re.compile(r"^(vpmadd52\w+|vpternlog[dq]|vpermi2\w+|vpermt2\w+|vfn?m(add|sub)\w+|"
                        r"vpdp\w+|xchg|cmov\w+|adc|sbb|shld|shrd)$")
 VECTOR_OPS = re.compile(r"^(v?p(add|sub|mul|and|andn|or|xor|sll|srl|sra|rol|ror|cmp|min|max|abs|"
-                        r"madd|ternlog|sign|avg|lzcnt|opcnt)\w*|v(xor|and|or|andn)p[sd]|"
+                        r"madd|ternlog|sign|avg|lzcnt|opcnt|shld|shrd)\w*|v(xor|and|or|andn)p[sd]|"
                         r"v?pmovmskb|v?movmskp[sd]|vptestn?m[bwdq]|vpmov\w+|"
                         r"k(and|andn|or|xor|xnor|not|add|shiftl|shiftr|unpck)\w+)$")
 SCALAR_OPS = {"add", "sub", "and", "or", "xor", "adc", "sbb", "imul", "shl", "shr", "sar", "rol",
@@ -155,7 +155,7 @@ class State:
 
 
 class Memory:
-    PATTERN = re.compile(r"^(?:(\w+) (?:PTR|BCST) )?(?:[cdefgs]s:)?\[(.*)\]$")
+    PATTERN = re.compile(r"^(?:(\w+) (?:PTR|BCST) )?(?:[cdefgs]s:)?\[?([^\]]*)\]?$")
 
     def __init__(self, text):
         m = self.PATTERN.match(text)
@@ -167,14 +167,14 @@ class Memory:
             else:
                 name, _, scale = term.partition("*")
                 self.parts.append((name, int(scale or 1)))
-        self.is_constant = any(n == "rip" for n, _ in self.parts)
+        self.is_constant = "fs:" in text or any(n == "rip" for n, _ in self.parts)
 
 
 class Instruction:
     LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*$")
 
     def __init__(self, address, text):
-        self.address, self.text = address, text
+        self.address, self.text, self.symbol = address, text, None
         text = re.sub(r"\s+#.*$", "", text)
         text = re.sub(r"\s*<.*>$", "", text)
         words = text.split(None, 1)
@@ -196,36 +196,51 @@ class Instruction:
 
 class Function:
     def __init__(self, name):
-        self.name, self.code = name, []
+        self.name, self.code, self.is_walked = name, [], False
 
 
 def disassemble(library):
-    text = subprocess.run(["objdump", "-d", "-M", "intel", "--no-show-raw-insn", library],
+    """A list of functions for each section of each object."""
+    text = subprocess.run(["objdump", "-d", "-M", "intel", "-r", "--no-show-raw-insn", library],
                           stdout=subprocess.PIPE, check=True, text=True).stdout
-    functions = []
+    sections, functions = [], []
     for line in text.splitlines():
+        if line.startswith("Disassembly of section"):
+            functions = []
+            sections.append(functions)
+            continue
         m = re.match(r"^[0-9a-f]+ <(.*)>:$", line)
         if m:
             functions.append(Function(m.group(1)))
             continue
+        m = re.match(r"^\s+[0-9a-f]+: R_X86_64_\w+\s+([\w.]+)", line)
+        if m:
+            functions[-1].code[-1].symbol = m.group(1)
+            continue
         m = Instruction.LINE.match(line)
         if m and functions:
             functions[-1].code.append(Instruction(int(m.group(1), 16), m.group(2)))
-    return [f for f in functions if f.code]
+    return sections
 
 
 class Walk:
     """One function, from its entry along every path until nothing new is learnt."""
 
-    def __init__(self, function, arguments):
-        self.function, self.leaks = function, {}
+    def __init__(self, function, start, others):
+        """others: the functions of the same object by address, which may be called."""
+        self.function, self.others, self.leaks = function, others, {}
         self.index = {i.address: n for n, i in enumerate(function.code)}
+        self.before, self.exit = {0: start}, None
+        function.is_walked = True
+        self.run()
+
+    @classmethod
+    def of_arguments(cls, function, arguments, others):
         start = State()
         for name, marks in zip(("rdi", "rsi", "rdx", "rcx", "r8", "r9"), arguments):
-            self.set(start, name, Value(marks))
-        self.set(start, "rsp", Value(STACK, 0))
-        self.before = {0: start}
-        self.run()
+            start.reg[name] = Value(marks)
+        start.reg["rsp"] = Value(STACK, 0)
+        return cls(function, start, others)
 
     def run(self):
         work = [0]
@@ -320,7 +335,7 @@ class Walk:
     def read(self, s, code, text):
         if text in REGISTERS:
             return self.get(s, text)
-        if "[" in text:
+        if "[" in text or "fs:" in text:
             return self.load(s, code, Memory(text))
         if re.match(r"^-?(0x[0-9a-f]+|\d+)$", text):
             return PUBLIC
@@ -343,9 +358,11 @@ class Walk:
         if op in IGNORED:
             return self.fall(n)
         if op == "ret":
+            return self.leave(s)
+        if op == "call" and code.symbol == "__stack_chk_fail":
             return []
         if op == "call":
-            raise Leak("a call, where it leads is not followed")
+            return self.call(n, code, s)
         if op == "jmp" or JUMPS.match(op):
             return self.jump(n, code, s)
         if op == "vzeroall":
@@ -397,11 +414,42 @@ class Walk:
             return self.fall(n)
         return self.compute(n, code, s)
 
+    def leave(self, s):
+        if self.exit is None:
+            self.exit = s.copy()
+        else:
+            self.exit.merge(s)
+        return []
+
+    def into(self, code, s):
+        """Walks a function of the same object with this state; s becomes that at its end."""
+        m = re.match(r"^(?:0x)?([0-9a-f]+)$", code.operands[0])
+        other = self.others.get(int(m.group(1), 16)) if m and not code.symbol else None
+        if other is None or other is self.function:
+            return False
+        inner = Walk(other, s.copy(), self.others)
+        for at, text in inner.leaks.items():
+            self.leaks[at] = other.name + ": " + text
+        if inner.exit is not None:
+            s.reg, s.stack, s.flags = inner.exit.reg, inner.exit.stack, inner.exit.flags
+        return True
+
+    def call(self, n, code, s):
+        top = self.get(s, "rsp")
+        self.set(s, "rsp", Value(STACK, None if top.at is None else top.at - 8))
+        if not self.into(code, s):
+            self.set(s, "rsp", top)
+            raise Leak("a call, where it leads is not followed")
+        self.set(s, "rsp", top)
+        return self.fall(n)
+
     def jump(self, n, code, s):
         if code.op != "jmp" and s.flags & SECRET:
             raise Leak("a branch depends on a secret")
         m = re.match(r"^(?:0x)?([0-9a-f]+)$", code.operands[0])
-        target = self.index.get(int(m.group(1), 16)) if m else None
+        target = self.index.get(int(m.group(1), 16)) if m and not code.symbol else None
+        if target is None and code.op == "jmp" and self.into(code, s):
+            return self.leave(s)
         if target is None:
             raise Leak("a jump out of the function, or to an address that is computed")
         return [target] + (self.fall(n) if code.op != "jmp" else [])
@@ -480,12 +528,12 @@ class Walk:
         return Value(marks, at)
 
 
-def check(function):
+def check(function, others):
     for pattern, arguments in SIGNATURES:
         if pattern.match(function.name):
-            return ["%s+0x%x: %s" % (function.name, at - function.code[0].address, text)
-                    for at, text in sorted(Walk(function, arguments).leaks.items())]
-    return ["%s: say in SIGNATURES what its arguments point to" % function.name]
+            leaks = Walk.of_arguments(function, arguments, others).leaks
+            return ["0x%x: %s" % (at, text) for at, text in sorted(leaks.items())]
+    return [] if function.is_walked else ["say in SIGNATURES what its arguments point to"]
 
 
 def main():
@@ -493,15 +541,19 @@ def main():
     wants_leaks = argv[:1] == ["--leaks"]
     bad = seen = 0
     for library in argv[1 if wants_leaks else 0:]:
-        for function in disassemble(library):
-            leaks = check(function)
-            seen += 1
-            is_right = bool(leaks) == (wants_leaks and function.name.startswith("leak_"))
-            bad += not is_right
-            print("%s %s (%d instructions)" % ("ok" if is_right else "FAIL", function.name,
-                                               len(function.code)))
-            for text in leaks[:8]:
-                print("    " + text)
+        for functions in disassemble(library):
+            others = {f.code[0].address: f for f in functions}
+            # Those without a signature last: by then a caller has shown what they get.
+            for f in sorted(functions, key=lambda f: not any(p.match(f.name)
+                                                             for p, _ in SIGNATURES)):
+                leaks = check(f, others)
+                seen += 1
+                is_right = bool(leaks) == (wants_leaks and f.name.startswith("leak_"))
+                bad += not is_right
+                print("%s %s (%d instructions)" % ("ok" if is_right else "FAIL", f.name,
+                                                   len(f.code)))
+                for text in leaks[:8]:
+                    print("    " + text)
     if not seen:
         print("FAIL no function found")
     return 1 if bad or not seen else 0
