@@ -337,14 +337,14 @@ static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct ba
 	struct xdp_port *x = p->priv;
 	struct xdp_worker *xw = &x->worker[w->id];
 	bool is_outside = p->netdev[xw->rx[i]->netdev].is_wan;
-	struct xdp_frame frame[BATCH_MAX];
+	struct frame frame[BATCH_MAX];
 	unsigned n = xdp_queue_rx(xw->rx[i], frame, BATCH_MAX - b->n);
 
 	for (unsigned k = 0; k < n; k++) {
 		struct dpapi_addr *remote = &xw->remote[i][b->n];
 		struct packet *pkt = batch_add(b);
-		enum drop_reason reason = is_outside ? xdp_frame_outside(pkt, &frame[k], remote)
-						     : xdp_frame_inside(pkt, &frame[k]);
+		enum drop_reason reason = is_outside ? frame_outside(pkt, &frame[k], remote)
+						     : frame_inside(pkt, &frame[k]);
 
 		if (reason)
 			packet_drop(pkt, reason);

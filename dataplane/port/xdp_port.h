@@ -13,10 +13,10 @@
 #ifndef DATAPLANE_PORT_XDP_PORT_H
 #define DATAPLANE_PORT_XDP_PORT_H
 
+#include "dataplane/port/frame.h"
 #include "dataplane/port/port.h"
 #include "dataplane/port/tun.h"
 #include "dataplane/port/udp.h"
-#include "dataplane/port/xdp_frame.h"
 #include "dataplane/port/xdp_queue.h"
 #include "dataplane/port/xdp_steer.h"
 
@@ -27,7 +27,7 @@ struct xdp_worker {
 	unsigned rx_count;
 	struct xdp_queue *rx[XDP_PORT_RX_MAX];
 	struct xdp_queue *tx[PORT_NETDEVS_MAX]; /* by netdev */
-	struct xdp_outer outer;
+	struct frame_outer outer;
 	struct dpapi_addr remote[XDP_PORT_RX_MAX][BATCH_MAX];
 } __attribute__((aligned(64)));
 

@@ -226,7 +226,7 @@ void xdp_queue_close(struct xdp_queue *q)
 	q->fd = -1;
 }
 
-unsigned xdp_queue_rx(struct xdp_queue *q, struct xdp_frame *out, unsigned max)
+unsigned xdp_queue_rx(struct xdp_queue *q, struct frame *out, unsigned max)
 {
 	uint32_t at = 0;
 	unsigned n = xsk_ring_cons__peek(&q->rx, max, &at);

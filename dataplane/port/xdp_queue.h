@@ -29,6 +29,8 @@
 #include <rte_spinlock.h>
 #include <xdp/xsk.h>
 
+#include "dataplane/port/frame.h"
+
 #define XDP_QUEUE_HEADROOM  256 /* XDP_PACKET_HEADROOM of the kernel */
 #define XDP_QUEUE_RING_MAX  2048
 #define XDP_QUEUE_RING_MIN  64
@@ -72,13 +74,6 @@ struct xdp_queue {
 	uint32_t tx_flying;  /* given to the kernel and not completed */
 } __attribute__((aligned(64)));
 
-struct xdp_frame {
-	struct rte_mbuf *mbuf;
-	uint8_t *data; /* at the Ethernet header */
-	uint32_t len;
-	uint8_t *start, *end; /* received: of the mbuf's memory */
-};
-
 /* 0; -ENOTSUP: the pool's memory is in pieces, or its mbufs are too small or large. */
 int xdp_area_init(struct xdp_area *a, struct rte_mempool *pool);
 
@@ -92,7 +87,7 @@ int xdp_queue_open(struct xdp_queue *q, struct xdp_area *a, const char *ifname, 
 void xdp_queue_close(struct xdp_queue *q);
 
 /* At most max frames; the caller owns their mbufs. Keeps the fill ring full. */
-unsigned xdp_queue_rx(struct xdp_queue *q, struct xdp_frame *out, unsigned max);
+unsigned xdp_queue_rx(struct xdp_queue *q, struct frame *out, unsigned max);
 /* Gives the kernel the buffers that an empty pool once denied. Owner. */
 void xdp_queue_refill(struct xdp_queue *q);
 

@@ -21,7 +21,7 @@
 struct frames {
 	uint32_t netdevs; /* bit set */
 	uint8_t netdev[BATCH_MAX];
-	struct xdp_frame frame[BATCH_MAX];
+	struct frame frame[BATCH_MAX];
 };
 
 static_assert(PORT_NETDEVS_MAX <= 32, "netdevs fit a bit set");
@@ -46,7 +46,7 @@ struct last_hop {
 	const struct dpapi_addr *remote; /* of a sealed message, else NULL */
 	uint16_t number;		 /* of an inner packet's next hop */
 	uint16_t mtu;			 /* 0: the kernel's turn */
-	struct xdp_hop hop;
+	struct frame_hop hop;
 };
 
 static void find_hop(struct last_hop *last, struct port *p, struct worker *w,
@@ -60,7 +60,7 @@ static void find_hop(struct last_hop *last, struct port *p, struct worker *w,
 	last->mtu = 0;
 	if (number == NEXTHOP_NONE || n->port != p->index || n->netdev >= p->netdev_count)
 		return;
-	if (!xdp_hop_init(&last->hop, n, last->remote, &x->worker[w->id].outer, now_ns))
+	if (!frame_hop_init(&last->hop, n, last->remote, &x->worker[w->id].outer, now_ns))
 		last->mtu = __atomic_load_n(&p->netdev[n->netdev].mtu, __ATOMIC_RELAXED);
 }
 
@@ -73,8 +73,8 @@ static void prepare(struct frames *fs, struct port *p, struct worker *w, struct 
 	int rc = -ENOENT;
 
 	if (pkt->len + last->hop.header_bytes - ETHER_HEADER_BYTES <= last->mtu)
-		rc = xdp_frame_build(&fs->frame[i], pkt, &last->hop, &x->worker[w->id].outer,
-				     x->area.pool);
+		rc = frame_build(&fs->frame[i], pkt, &last->hop, &x->worker[w->id].outer,
+				 x->area.pool);
 	if (!rc) {
 		fs->netdev[i] = last->hop.netdev;
 		fs->netdevs |= 1u << last->hop.netdev;
@@ -116,7 +116,7 @@ static void send_frames(struct frames *fs, struct worker *w, struct batch *b, st
 {
 	xdp_queue_tx_begin(q);
 	for (unsigned i = 0; i < b->n; i++) {
-		struct xdp_frame *f = &fs->frame[i];
+		struct frame *f = &fs->frame[i];
 		struct packet *pkt = &b->pkts[i];
 
 		if (fs->netdev[i] != netdev)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dataplane/port/xdp_frame.h"
+#include "dataplane/port/frame.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static uint8_t room(uint64_t bytes)
 	return bytes > UINT8_MAX ? UINT8_MAX : (uint8_t)bytes;
 }
 
-static void set_bytes(struct packet *p, const struct xdp_frame *f, uint8_t *data, uint32_t len)
+static void set_bytes(struct packet *p, const struct frame *f, uint8_t *data, uint32_t len)
 {
 	p->mbuf = f->mbuf;
 	p->data = data;
@@ -26,7 +26,7 @@ static void set_bytes(struct packet *p, const struct xdp_frame *f, uint8_t *data
 }
 
 /* The IP packet inside the frame; its length without the frame's padding, or 0. */
-static uint32_t ip_bytes(const struct xdp_frame *f)
+static uint32_t ip_bytes(const struct frame *f)
 {
 	const struct ether_head *eth = (const struct ether_head *)f->data;
 	const uint8_t *ip = f->data + ETHER_HEADER_BYTES;
@@ -54,7 +54,7 @@ static uint32_t ip_bytes(const struct xdp_frame *f)
 	return 0;
 }
 
-enum drop_reason xdp_frame_inside(struct packet *p, const struct xdp_frame *f)
+enum drop_reason frame_inside(struct packet *p, const struct frame *f)
 {
 	uint32_t len = ip_bytes(f);
 
@@ -67,8 +67,7 @@ enum drop_reason xdp_frame_inside(struct packet *p, const struct xdp_frame *f)
 	return DROP_NONE;
 }
 
-enum drop_reason xdp_frame_outside(struct packet *p, const struct xdp_frame *f,
-				   struct dpapi_addr *remote)
+enum drop_reason frame_outside(struct packet *p, const struct frame *f, struct dpapi_addr *remote)
 {
 	uint8_t *ip = f->data + ETHER_HEADER_BYTES;
 	uint32_t len = ip_bytes(f), header, udp_len;
@@ -120,8 +119,7 @@ static bool is_inside(const struct rte_mbuf *m, const struct packet *p, uint32_t
 }
 
 /* An mbuf that holds p's bytes at f->data with `front` bytes free before them. */
-static int place(struct xdp_frame *f, const struct packet *p, uint32_t front,
-		 struct rte_mempool *pool)
+static int place(struct frame *f, const struct packet *p, uint32_t front, struct rte_mempool *pool)
 {
 	struct rte_mbuf *m = p->mbuf;
 
@@ -151,7 +149,7 @@ static void endpoint_of(struct endpoint *e, int family, const uint8_t *bytes, ui
 }
 
 /* The IPv4 and UDP header of an empty message, and the sum of what stays. */
-static void ipv4_template(struct xdp_hop *h)
+static void ipv4_template(struct frame_hop *h)
 {
 	struct ip_v4_header *ip = (struct ip_v4_header *)(h->header + ETHER_HEADER_BYTES);
 	struct udp_encap e = {.src = &h->src, .dst = &h->dst};
@@ -162,8 +160,8 @@ static void ipv4_template(struct xdp_hop *h)
 	h->sum = ip_sum_fold(ip_sum(0, ip, sizeof(*ip)));
 }
 
-int xdp_hop_init(struct xdp_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
-		 const struct xdp_outer *outer, uint64_t now_ns)
+int frame_hop_init(struct frame_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
+		   const struct frame_outer *outer, uint64_t now_ns)
 {
 	struct ether_head *eth = (struct ether_head *)h->header;
 	const struct neigh_source *source;
@@ -193,7 +191,7 @@ int xdp_hop_init(struct xdp_hop *h, struct nexthop *n, const struct dpapi_addr *
 }
 
 /* What differs from one packet to the next; TOS is its low byte, the ECN bits. */
-static void ipv4_finish(uint8_t *header, const struct packet *p, const struct xdp_hop *h,
+static void ipv4_finish(uint8_t *header, const struct packet *p, const struct frame_hop *h,
 			uint16_t id)
 {
 	struct ip_v4_header *ip = (struct ip_v4_header *)header;
@@ -212,7 +210,7 @@ static void ipv4_finish(uint8_t *header, const struct packet *p, const struct xd
 	be16_put(&udp->len, udp_len);
 }
 
-static int ipv6_finish(uint8_t *header, const struct packet *p, const struct xdp_hop *h,
+static int ipv6_finish(uint8_t *header, const struct packet *p, const struct frame_hop *h,
 		       const uint8_t *message)
 {
 	struct udp_encap e = {.src = &h->src, .dst = &h->dst, .ecn = p->outer_tos};
@@ -220,14 +218,14 @@ static int ipv6_finish(uint8_t *header, const struct packet *p, const struct xdp
 	return udp_encap_build(header, &e, UDP_ENCAP_FULL, message, p->len);
 }
 
-int xdp_frame_build(struct xdp_frame *f, const struct packet *p, const struct xdp_hop *h,
-		    struct xdp_outer *outer, struct rte_mempool *pool)
+int frame_build(struct frame *f, const struct packet *p, const struct frame_hop *h,
+		struct frame_outer *outer, struct rte_mempool *pool)
 {
 	const uint8_t *message;
 	struct ether_head *eth;
 	int rc;
 
-	static_assert(XDP_HOP_HEADER_MAX <= PACKET_HEADROOM, "copied packets have room in front");
+	static_assert(FRAME_HEADER_MAX <= PACKET_HEADROOM, "copied packets have room in front");
 	rc = place(f, p, h->header_bytes, pool);
 	if (rc)
 		return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between frames and packets: what a received Ethernet frame holds, and the
- * headers that a packet leaves with. Worker thread; no system calls.
+ * Between frames and packets, for the ports that send and receive frames themselves
+ * (xdp, dpdk): what a received Ethernet frame holds, and the headers that a packet
+ * leaves with. Worker thread; no system calls.
  *
  *   received, WAN   | Ethernet | IP | UDP | WireGuard message |
  *                                         ^ data
@@ -12,44 +13,51 @@
  * A packet whose bytes lie in its mbuf gets its headers in front of them; others
  * (out of a TUN or socket arena, or sealed into scratch) are copied into an mbuf.
  */
-#ifndef DATAPLANE_PORT_XDP_FRAME_H
-#define DATAPLANE_PORT_XDP_FRAME_H
+#ifndef DATAPLANE_PORT_FRAME_H
+#define DATAPLANE_PORT_FRAME_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_mbuf.h>
+
 #include "dataplane/port/port.h"
-#include "dataplane/port/xdp_queue.h"
 #include "lib/base/addr.h"
 #include "lib/wire/ether.h"
 #include "lib/wire/udp_encap.h"
 
 struct nexthop;
 
+struct frame {
+	struct rte_mbuf *mbuf;
+	uint8_t *data; /* at the Ethernet header */
+	uint32_t len;
+	uint8_t *start, *end; /* received: of the mbuf's memory */
+};
+
 /*
  * The frame becomes packet p, mbuf included. *remote is filled for outside
  * packets and must live as long as p. DROP_NONE, or the reason.
  */
-enum drop_reason xdp_frame_outside(struct packet *p, const struct xdp_frame *f,
-				   struct dpapi_addr *remote);
-enum drop_reason xdp_frame_inside(struct packet *p, const struct xdp_frame *f);
+enum drop_reason frame_outside(struct packet *p, const struct frame *f, struct dpapi_addr *remote);
+enum drop_reason frame_inside(struct packet *p, const struct frame *f);
 
 /* What the worker's outer headers need. */
-struct xdp_outer {
+struct frame_outer {
 	uint16_t listen_port;
 	uint16_t next_id; /* of IPv4 packets that may be fragmented on their way */
 };
 
-#define XDP_HOP_HEADER_MAX (ETHER_HEADER_BYTES + UDP_ENCAP_V6_BYTES)
+#define FRAME_HEADER_MAX (ETHER_HEADER_BYTES + UDP_ENCAP_V6_BYTES)
 
 /* What all frames of a batch to one next hop (and remote) share. Its maker's, for a batch. */
-struct xdp_hop {
+struct frame_hop {
 	uint8_t netdev;	      /* to send on */
 	uint8_t header_bytes; /* in front of the packet */
 	uint16_t sum;	      /* of the IPv4 header without TOS, length and id; host order */
 	struct endpoint src;  /* outer headers; family 0 = none, the packet is an inner one */
 	struct endpoint dst;
-	uint8_t header[XDP_HOP_HEADER_MAX];
+	uint8_t header[FRAME_HEADER_MAX];
 };
 
 /*
@@ -59,8 +67,8 @@ struct xdp_hop {
  *   -ENOENT   the neighbour is not resolved, or the interface has no address of the
  *             remote's family: the kernel's turn
  */
-int xdp_hop_init(struct xdp_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
-		 const struct xdp_outer *outer, uint64_t now_ns);
+int frame_hop_init(struct frame_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
+		   const struct frame_outer *outer, uint64_t now_ns);
 
 /*
  * Builds the frame for p. Fills f; its mbuf is p's own or a new one of pool. p keeps
@@ -70,7 +78,7 @@ int xdp_hop_init(struct xdp_hop *h, struct nexthop *n, const struct dpapi_addr *
  *   -ENOBUFS  no mbuf
  *   -EINVAL   cannot be framed (too long)
  */
-int xdp_frame_build(struct xdp_frame *f, const struct packet *p, const struct xdp_hop *h,
-		    struct xdp_outer *outer, struct rte_mempool *pool);
+int frame_build(struct frame *f, const struct packet *p, const struct frame_hop *h,
+		struct frame_outer *outer, struct rte_mempool *pool);
 
 #endif
