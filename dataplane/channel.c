@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dataplane/dataplane.h"
+#include "lib/wire/lane.h"
 
 #define CHANNEL_BUFFER_BYTES (1u << 20)
 #define CHANNEL_SLOT_BYTES   (PACKET_HEADROOM + 65536u + PACKET_TAILROOM)
@@ -41,6 +42,20 @@ int channel_open(int *ours, int *theirs)
 	return 0;
 }
 
+static enum dpapi_chan_kind chan_kind(const struct packet *p)
+{
+	switch ((enum packet_kind)p->kind) {
+	case PACKET_INNER:
+		return DPAPI_CHAN_INNER_IN;
+	case PACKET_SEALED:
+		return DPAPI_CHAN_SEALED;
+	case PACKET_LANE:
+		return DPAPI_CHAN_LANE_IN;
+	default:
+		return DPAPI_CHAN_RAW;
+	}
+}
+
 void channel_tx(struct worker *w, struct batch *b)
 {
 	int fd = __atomic_load_n(&w->dp->channel_fd, __ATOMIC_ACQUIRE);
@@ -48,19 +63,23 @@ void channel_tx(struct worker *w, struct batch *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 		struct dpapi_chan_hdr h = {
-			.kind = p->kind == PACKET_INNER	   ? DPAPI_CHAN_INNER_IN
-				: p->kind == PACKET_SEALED ? DPAPI_CHAN_SEALED
-							   : DPAPI_CHAN_RAW,
+			.kind = (uint8_t)chan_kind(p),
 			.outer_tos = p->outer_tos,
 			.peer_id = p->kind == PACKET_SEALED ? p->peer_out : p->peer_in,
 			.len = p->len,
 			.path = {.kind = DPAPI_PATH_UDP, .local_port = p->port_in},
 		};
-		struct iovec iov[2] = {{&h, sizeof(h)}, {p->data, p->len}};
-		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+		struct dpapi_chan_lane lane = {.local_index = p->session};
+		struct iovec iov[3] = {{&h, sizeof(h)}, {&lane, 0}, {p->data, p->len}};
+		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 3};
 
 		if (p->drop != DROP_NONE || p->out != PACKET_OUT_CHANNEL)
 			continue;
+		if (h.kind == DPAPI_CHAN_LANE_IN) {
+			iov[1].iov_len = sizeof(lane);
+			h.len += (uint32_t)sizeof(lane);
+			h.path.lane = (uint8_t)packet_lane(p);
+		}
 		if (p->remote)
 			h.path.remote = *p->remote;
 		if (fd < 0 || sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -77,10 +96,30 @@ static bool is_good(const struct channel_slot *s, size_t got, const struct datap
 		return false;
 	if (s->hdr.path.local_port >= dp->port_count)
 		return false;
+	if (s->hdr.kind == DPAPI_CHAN_LANE_OUT)
+		return s->hdr.peer_id != PEER_NONE && s->hdr.path.lane <= LANE_MAX &&
+		       s->hdr.path.remote.family && s->hdr.len > sizeof(struct dpapi_chan_lane) &&
+		       s->hdr.len <= sizeof(struct dpapi_chan_lane) + LANE_MSG_BYTES;
 	if (s->hdr.kind == DPAPI_CHAN_INNER_OUT)
 		return s->hdr.peer_id != PEER_NONE && s->hdr.len <= dp->mtu_max;
 	/* RAW: a segment that the kernel glued behind causewayd's own; classify judges it. */
 	return s->hdr.kind == DPAPI_CHAN_SEALED || s->hdr.kind == DPAPI_CHAN_RAW;
+}
+
+static void add_lane(struct packet *p, const struct channel_slot *s)
+{
+	struct dpapi_chan_lane lane;
+
+	memcpy(&lane, p->data, sizeof(lane));
+	p->kind = PACKET_LANE;
+	p->data += sizeof(lane);
+	p->len = (uint16_t)(p->len - sizeof(lane));
+	p->headroom += (uint8_t)sizeof(lane);
+	p->session = lane.local_index;
+	p->peer_out = s->hdr.peer_id;
+	p->remote = &s->hdr.path.remote;
+	p->vni_lane = (uint32_t)s->hdr.path.lane << PACKET_LANE_SHIFT;
+	p->port_out = (uint8_t)s->hdr.path.local_port;
 }
 
 static void add(struct batch *b, struct channel_slot *s)
@@ -93,6 +132,10 @@ static void add(struct batch *b, struct channel_slot *s)
 	p->len = (uint16_t)s->hdr.len;
 	p->headroom = PACKET_HEADROOM;
 	p->tailroom = PACKET_TAILROOM;
+	if (s->hdr.kind == DPAPI_CHAN_LANE_OUT) {
+		add_lane(p, s);
+		return;
+	}
 	if (s->hdr.kind == DPAPI_CHAN_INNER_OUT) {
 		p->kind = PACKET_INNER;
 		p->peer_out = s->hdr.peer_id;
@@ -122,7 +165,8 @@ unsigned channel_rx(struct worker *w, struct batch *b, bool *is_outside)
 			continue;
 		}
 		w->stats.raw_from_control++;
-		*is_outside = slot->hdr.kind != DPAPI_CHAN_INNER_OUT;
+		*is_outside = slot->hdr.kind != DPAPI_CHAN_INNER_OUT &&
+			      slot->hdr.kind != DPAPI_CHAN_LANE_OUT;
 		add(b, slot);
 	}
 	return b->n;

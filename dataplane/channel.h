@@ -17,7 +17,7 @@ void channel_tx(struct worker *w, struct batch *b);
 
 /*
  * Receives one message into b: a sealed one as PACKET_DATA (then *is_outside), an
- * inner one as PACKET_INNER for a peer. Its bytes are valid until the next call.
+ * inner one as PACKET_INNER or PACKET_LANE for a peer. Its bytes are valid until the next call.
  * Returns how many packets; 0 = nothing there.
  */
 unsigned channel_rx(struct worker *w, struct batch *b, bool *is_outside);

@@ -24,6 +24,7 @@
 	X(DROP_OPEN_NOT_IP, 1, "opened packet is not IPv4 or IPv6")                                \
 	X(DROP_OPEN_BAD_LENGTH, 1, "opened packet shorter than its IP length")                     \
 	X(DROP_OPEN_SRC_NOT_ALLOWED, 1, "inner source is not among the peer's allowed IPs")        \
+	X(DROP_OPEN_LANE_FLOOD, 0, "more messages about lanes than causewayd is asked to read")    \
 	X(DROP_OPEN_ECN, 0, "outer congestion mark on a packet that cannot carry it (RFC 6040)")   \
 	/* filter */                                                                               \
 	X(DROP_FILTER_NO_POLICY, 0, "no packet filter is configured: nothing passes")              \

@@ -48,6 +48,7 @@ enum packet_kind {
 	PACKET_OTHER,	  /* UDP payload that belongs to causewayd */
 	PACKET_KEEPALIVE, /* opened, empty */
 	PACKET_SEALED,	  /* a WireGuard type 4 message that we made */
+	PACKET_LANE,	  /* opened, or to be sealed: a message about lanes (lib/wire/lane.h) */
 };
 
 /* Where the packet goes from here; with packet.port_out. */
@@ -75,7 +76,7 @@ struct packet {
 	uint32_t peer_in;		 /* PEER_NONE: from the inside */
 	uint32_t peer_out;		 /* PEER_NONE: not to a peer */
 	uint32_t flow;			 /* entry of the flow table + 1, 0 = none */
-	uint32_t vni_lane;		 /* VNI in the low 24 bits, lane above */
+	uint32_t vni_lane;		 /* VNI in the low 24 bits, above: our UDP port's lane */
 	uint16_t len;			 /* bytes at data */
 	uint16_t rule;			 /* of the filter, + 1 */
 	uint16_t seg_size;		 /* super-packet: transport payload a segment, else 0 */
@@ -106,6 +107,14 @@ struct batch {
 	struct packet pkts[BATCH_MAX] __attribute__((aligned(64)));
 	struct ip_info info[BATCH_MAX];
 };
+
+#define PACKET_LANE_SHIFT 24
+
+/* At, or from, which of the port's UDP ports: 0 = the listen port. */
+static inline unsigned packet_lane(const struct packet *p)
+{
+	return p->vni_lane >> PACKET_LANE_SHIFT;
+}
 
 static inline bool packet_is_leader(const struct batch *b, unsigned i)
 {

@@ -109,3 +109,13 @@ void pipeline_seal(struct worker *w, struct batch *b)
 	t = account(w, STAGE_SEAL, n, t);
 	tx(w, b, t);
 }
+
+void pipeline_lane(struct worker *w, struct batch *b)
+{
+	unsigned n = b->n;
+	uint64_t t = rte_rdtsc();
+
+	lane_burst(w, b);
+	t = account(w, STAGE_SEAL, n, t);
+	tx(w, b, t);
+}

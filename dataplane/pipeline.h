@@ -14,5 +14,7 @@ void pipeline_outside(struct worker *w, struct batch *b);
 void pipeline_inside(struct worker *w, struct batch *b);
 /* What is routed and filtered already: out of the staging, or made here. */
 void pipeline_seal(struct worker *w, struct batch *b);
+/* Messages about lanes, from causewayd to its peers. */
+void pipeline_lane(struct worker *w, struct batch *b);
 
 #endif

@@ -202,6 +202,8 @@ static void take_channel(struct worker *w)
 		w->scratch_used = 0;
 		if (is_outside)
 			pipeline_outside(w, &w->batch);
+		else if (w->batch.pkts[0].kind == PACKET_LANE)
+			pipeline_lane(w, &w->batch);
 		else
 			pipeline_seal(w, &w->batch);
 	}

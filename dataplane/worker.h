@@ -94,6 +94,8 @@ struct worker {
 	unsigned sleep_source[1 + WORKER_SOURCES_MAX];	 /* c: number of the source */
 	struct staging *staging;			 /* w: packets that wait for a handshake */
 	bool is_flush_wanted;	   /* w: a session began to send, look through the staging */
+	uint64_t lane_since_ns;	   /* w: messages about lanes for causewayd are counted */
+	uint32_t lane_count;	   /* w: since then */
 	uint8_t *scratch;	   /* w: SCRATCH_BYTES to seal into, reset every batch */
 	uint32_t scratch_used;	   /* w */
 	struct batch batch;	   /* w */

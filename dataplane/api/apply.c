@@ -16,6 +16,7 @@
 #include "dataplane/table/peer_build.h"
 #include "dataplane/table/rule_build.h"
 #include "dataplane/table/session_build.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/dpapi/dpapi_msg.h"
 
@@ -33,6 +34,7 @@ union message {
 	struct dpapi_local local;
 	struct dpapi_session_set session_set;
 	struct dpapi_session_del session_del;
+	struct dpapi_lane_set lane_set;
 	struct dpapi_endpoint_set endpoint_set;
 	struct dpapi_rules rules;
 	struct dpapi_barrier barrier;
@@ -210,6 +212,19 @@ static int on_session_set(struct dataplane *dp, const struct dpapi_session_set *
 	return 0;
 }
 
+static int on_lane_set(struct dataplane *dp, const struct dpapi_lane_set *m, char *text)
+{
+	int ret;
+
+	if (m->path.local_port >= dp->port_count ||
+	    m->path.lane > dp->ports[m->path.local_port].lanes)
+		return refuse(text, -EINVAL, "lane: no such port");
+	if (m->path.kind != DPAPI_PATH_UDP || !is_address_family(m->path.remote.family))
+		return refuse(text, -EINVAL, "lane: path");
+	ret = peer_lane_set(dp->peers, m, clock_now_ns());
+	return ret < 0 ? refuse(text, ret, ret == -ENOENT ? "lane: no such session" : "lane") : 0;
+}
+
 static int on_endpoint_set(struct dataplane *dp, const struct dpapi_endpoint_set *m, char *text)
 {
 	int ret;
@@ -344,6 +359,8 @@ static int dispatch(struct dataplane *dp, const union message *m, const uint8_t 
 		return peer_session_remove(dp->peers, m->session_del.local_index) < 0
 			       ? refuse(text, -ENOENT, "no such session")
 			       : 0;
+	case DPAPI_LANE_SET:
+		return on_lane_set(dp, &m->lane_set, text);
 	case DPAPI_ENDPOINT_SET:
 		return on_endpoint_set(dp, &m->endpoint_set, text);
 	case DPAPI_RULES:

@@ -48,6 +48,7 @@ void dump_ports(const struct dataplane *dp, dump_fn *fn, void *ctx)
 			.mtu_max = p->mtu_max,
 			.tun_ifindex = p->tun_ifindex,
 			.features = p->features,
+			.lanes = p->lanes,
 		};
 
 		m.udp_fd_v4 = p->control_fd_v4 >= 0 ? ++fd : 0;
@@ -101,6 +102,7 @@ static void dump_session(struct dump *d, const struct peer *p, const struct sess
 
 static int dump_one(struct peer *p, void *arg)
 {
+	const struct peer_lanes *lanes = peer_lanes_get(p);
 	struct dump *d = arg;
 	struct dpapi_peer_state m;
 
@@ -112,6 +114,8 @@ static int dump_one(struct peer *p, void *arg)
 	d->fn(d->ctx, &m, sizeof(m));
 	for (unsigned i = 0; i < p->session_count; i++)
 		dump_session(d, p, p->sessions[i]);
+	for (unsigned i = 0; lanes && i < lanes->session_count; i++)
+		dump_session(d, p, lanes->sessions[i]);
 	return 0;
 }
 

@@ -19,7 +19,8 @@
  *   inside   data at the IP header, kind PACKET_INNER, headroom/tailroom set,
  *            super-packets split (leader, seg_size), checksums complete
  *   outside  data at the UDP payload, kind PACKET_DATA (classify decides),
- *            remote, outer_tos and vni_lane = 0 set; GRO datagrams split, each
+ *            remote, outer_tos and vni_lane (lane of the UDP port that it came
+ *            to) set; GRO datagrams split, each
  *            segment a packet that leads itself
  * Bytes stay valid until the next rx call of that worker on that source.
  *
@@ -27,7 +28,8 @@
  * port_out == its index and drop == 0, by packet.out:
  *   PACKET_OUT_TUN  runs of TCP (and UDP, where the kernel has USO) segments are
  *                   coalesced, inner checksum verified first
- *   PACKET_OUT_UDP  data..len to *remote with outer_tos; equal neighbours leave
+ *   PACKET_OUT_UDP  data..len to *remote with outer_tos, from the listen port or
+ *                   the lane port of packet_lane(); equal neighbours leave
  *                   as one UDP_SEGMENT send
  *   PACKET_OUT_LAN  Ethernet to nexthop
  * A packet that cannot be sent gets its DROP_TX_* reason. A buffer that was
@@ -46,7 +48,7 @@
 
 #define PORTS_MAX	 8
 #define PORT_WORKERS_MAX 32
-#define PORT_SOURCES_MAX 16 /* a worker and port */
+#define PORT_SOURCES_MAX 48 /* a worker and port */
 #define PORT_NETDEVS_MAX 16
 #define PORT_ERROR_TEXT	 256
 #define PORT_FWMARK	 0x80000u /* of our own outer packets: never into the tunnel */
@@ -58,6 +60,7 @@ struct port;
 /* What a port may use of the process; read-only for ports. */
 struct port_env {
 	unsigned workers;
+	unsigned lanes;		  /* lane ports wanted; fewer if they are not free */
 	struct rte_mempool *pool; /* mbufs, PACKET_HEADROOM set by the port on use */
 	uint16_t mbuf_data_bytes; /* data room of the pool's mbufs, headroom included */
 };
@@ -126,6 +129,7 @@ struct port {
 	char tun_name[IF_NAMESIZE];
 	unsigned tun_ifindex;
 	uint16_t listen_port;
+	uint16_t lanes;	   /* lane ports (docs/protocol/lanes.md) */
 	uint16_t mtu_max;  /* largest inner packet it carries */
 	uint32_t features; /* DPAPI_FEATURE_* */
 	int control_fd_v4; /* causewayd's members of the reuseport group, -1 = none */

@@ -19,11 +19,14 @@
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
 #include "lib/wire/ecn.h"
+#include "lib/wire/lane.h"
 #include "lib/wire/wg.h"
 
 #define ROAM_TELL_NS	(10 * NS_PER_MS)
 #define REKEY_TELL_NS	NS_PER_SEC
 #define TRAFFIC_TELL_NS NS_PER_SEC
+/* Messages about lanes for causewayd, a worker; gateways with a thousand peers send fewer. */
+#define LANE_SECOND_MAX 4096
 
 struct open_batch {
 	struct session *session[BATCH_MAX]; /* by packet; NULL = not to be opened */
@@ -141,6 +144,21 @@ static void carry_ecn(struct worker *w, struct packet *p, struct ip_info *ip)
 	w->stats.ecn_ce_marked++;
 }
 
+/* No IP packet, but a message about lanes: causewayd's. */
+static void to_control(struct worker *w, struct packet *p, uint32_t len, uint64_t now_ns)
+{
+	p->kind = PACKET_LANE;
+	p->len = (uint16_t)len;
+	p->out = PACKET_OUT_CHANNEL;
+	p->port_out = p->port_in;
+	if (now_ns - w->lane_since_ns >= NS_PER_SEC) {
+		w->lane_since_ns = now_ns;
+		w->lane_count = 0;
+	}
+	if (++w->lane_count > LANE_SECOND_MAX)
+		packet_drop(p, DROP_OPEN_LANE_FLOOD);
+}
+
 /* The packet is authentic: from here on data is the inner packet. */
 static void unwrap(struct worker *w, struct batch *b, unsigned i, struct session *s)
 {
@@ -161,7 +179,10 @@ static void unwrap(struct worker *w, struct batch *b, unsigned i, struct session
 	p->kind = PACKET_INNER;
 	ret = ip_parse(p->data, payload, ip);
 	if (ret < 0) {
-		packet_drop(p, ip_drop(ret));
+		if (lane_msg_is(p->data, payload))
+			to_control(w, p, payload, b->now_ns);
+		else
+			packet_drop(p, ip_drop(ret));
 		return;
 	}
 	/* Padding and tag are free room now: a hub seals the packet where it lies. */
@@ -198,6 +219,9 @@ static void note_address(struct worker *w, const struct packet *p, const struct 
 		return;
 	if (path && path->path.kind == DPAPI_PATH_UDP &&
 	    memcmp(&path->path.remote, p->remote, sizeof(*p->remote)) == 0)
+		return;
+	/* Where lanes come from says nothing of lane 0. */
+	if (s->lane)
 		return;
 	if (!peer_claim(&s->peer->roam_told_ns, now_ns, ROAM_TELL_NS))
 		return;

@@ -14,6 +14,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/stage/stage.h"
 #include "dataplane/staging.h"
+#include "dataplane/table/lane.h"
 #include "dataplane/table/peer.h"
 #include "dataplane/table/session.h"
 #include "lib/base/bug.h"
@@ -37,10 +38,31 @@ struct seal_peer {
 	struct peer *peer;
 	struct session *session;
 	const struct dpapi_path *path;
+	uint32_t vni_lane;
 };
 
-static void pick_peer(const struct worker *w, uint32_t id, uint64_t now_ns, struct seal_peer *sp)
+/* The worker's lane to this peer, if it carries data now. */
+static void pick_lane(struct worker *w, struct peer_lanes *lanes, uint64_t now_ns,
+		      struct seal_peer *sp)
 {
+	const struct lane_use *use = lane_pick(lanes, w->id, now_ns);
+	struct worker_event e = {
+		.type = DPAPI_EVENT_LANE_TRAFFIC, .peer_id = sp->id, .time_ns = now_ns};
+
+	if (use && now_ns < use->session->expire_ns) {
+		sp->session = use->session;
+		sp->path = &use->path;
+		sp->vni_lane = (uint32_t)use->path.lane << PACKET_LANE_SHIFT;
+	}
+	if (peer_claim(&lanes->told_ns, now_ns, LANE_TELL_NS))
+		worker_post(w, &e);
+}
+
+static void pick_peer(struct worker *w, const struct packet *p, uint64_t now_ns,
+		      struct seal_peer *sp)
+{
+	struct peer_lanes *lanes;
+	uint32_t id = p->peer_out;
 	const struct peer_path *path;
 
 	*sp = (struct seal_peer){.id = id, .peer = peer_get(w->dp->peers, id)};
@@ -51,6 +73,10 @@ static void pick_peer(const struct worker *w, uint32_t id, uint64_t now_ns, stru
 		sp->session = NULL;
 	path = peer_path_get(sp->peer);
 	sp->path = path ? &path->path : NULL;
+	lanes = peer_lanes_get(sp->peer);
+	/* Keepalives are lane 0's: they confirm its session. */
+	if (lanes && sp->session && p->kind == PACKET_INNER)
+		pick_lane(w, lanes, now_ns, sp);
 }
 
 static void ask_handshake(struct worker *w, struct peer *peer, uint64_t now_ns)
@@ -122,6 +148,7 @@ static void prepare(struct worker *w, struct packet *p, const struct seal_peer *
 	p->outer_tos = ecn_encap(inner_tos(p));
 	memset(p->data + p->len, 0, pad);
 	p->session = sp->session->local_index;
+	p->vni_lane = sp->vni_lane;
 	p->remote = &sp->path->remote;
 	p->out = sp->path->kind == DPAPI_PATH_CHANNEL ? PACKET_OUT_CHANNEL : PACKET_OUT_UDP;
 	p->port_out = (uint8_t)sp->path->local_port;
@@ -223,7 +250,7 @@ void seal_burst(struct worker *w, struct batch *b)
 		if (p->drop != DROP_NONE || p->peer_out == PEER_NONE)
 			continue;
 		if (p->peer_out != sp.id)
-			pick_peer(w, p->peer_out, b->now_ns, &sp);
+			pick_peer(w, p, b->now_ns, &sp);
 		if (!sp.peer)
 			packet_drop(p, DROP_ROUTE_NO_PEER);
 		else if (!sp.session)

@@ -48,4 +48,7 @@ void mtu_burst(struct worker *w, struct batch *b);
  */
 void seal_burst(struct worker *w, struct batch *b);
 
+/* PACKET_LANE -> PACKET_SEALED, each on the session (of peer_out) that it names. */
+void lane_burst(struct worker *w, struct batch *b);
+
 #endif

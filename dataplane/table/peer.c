@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "dataplane/table/lane_build.h"
 #include "dataplane/table/peer_build.h"
 #include "dataplane/table/retire.h"
 #include "dataplane/table/session_build.h"
@@ -313,10 +314,23 @@ static void session_drop(struct peer_table *t, struct peer *p, unsigned i)
 	retire(s, session_second);
 }
 
+/* A lane's session is never tx: it is in use where lane_remove takes it out. */
+static void lane_drop(struct peer_table *t, struct peer_lanes *l, unsigned i)
+{
+	struct session *s = l->sessions[i];
+
+	session_table_del(t->build->sessions, s);
+	lane_remove(l, i);
+	retire(s, session_destroy);
+}
+
 static void peer_destroy(void *peer)
 {
 	struct peer *p = peer;
+	struct peer_lanes *lanes = atomic_load(&p->lanes);
 
+	if (lanes)
+		lane_free(lanes);
 	free(atomic_load(&p->path));
 	free(p);
 }
@@ -338,8 +352,24 @@ int peer_del(struct peer_table *t, uint32_t id)
 	t->build->count--;
 	while (p->session_count)
 		session_drop(t, p, p->session_count - 1);
+	while (peer_lanes_get(p) && peer_lanes_get(p)->session_count)
+		lane_drop(t, peer_lanes_get(p), peer_lanes_get(p)->session_count - 1);
 	retire(p, peer_second);
 	return 0;
+}
+
+/* Room for one more session of a lane. */
+static int lanes_reserve(struct peer *p)
+{
+	struct peer_lanes *l = peer_lanes_get(p);
+
+	if (!l) {
+		l = lane_new();
+		if (!l)
+			return -ENOMEM;
+		atomic_store_explicit(&p->lanes, l, memory_order_release);
+	}
+	return l->session_count == LANE_SESSIONS_MAX ? -ENOSPC : 0;
 }
 
 int peer_session_install(struct peer_table *t, const struct dpapi_session_set *msg)
@@ -355,8 +385,11 @@ int peer_session_install(struct peer_table *t, const struct dpapi_session_set *m
 	s = session_find(t->build->sessions, msg->local_index);
 	if (s && s->peer == p && session_is_same(s, msg))
 		return 0;
-	if (p->session_count == PEER_SESSIONS_MAX)
-		return -ENOSPC;
+	if (msg->lane > LANE_MAX)
+		return -EINVAL;
+	ret = msg->lane ? lanes_reserve(p) : p->session_count == PEER_SESSIONS_MAX ? -ENOSPC : 0;
+	if (ret < 0)
+		return ret;
 	s = session_new(msg, p);
 	if (!s)
 		return -ENOMEM;
@@ -365,6 +398,8 @@ int peer_session_install(struct peer_table *t, const struct dpapi_session_set *m
 		session_destroy(s);
 		return ret;
 	}
+	if (msg->lane)
+		return lane_add(peer_lanes_get(p), s);
 	p->sessions[p->session_count++] = s;
 	if (msg->flags & SESSION_CONFIRMED)
 		make_tx(p, s);
@@ -377,6 +412,12 @@ int peer_session_remove(struct peer_table *t, uint32_t local_index)
 
 	if (!s)
 		return -ENOENT;
+	if (s->lane) {
+		struct peer_lanes *l = peer_lanes_get(s->peer);
+
+		lane_drop(t, l, (unsigned)lane_find(l, s));
+		return 0;
+	}
 	for (unsigned i = 0; i < s->peer->session_count; i++) {
 		if (s->peer->sessions[i] == s) {
 			session_drop(t, s->peer, i);
@@ -384,6 +425,30 @@ int peer_session_remove(struct peer_table *t, uint32_t local_index)
 		}
 	}
 	return -ENOENT;
+}
+
+int peer_lane_set(struct peer_table *t, const struct dpapi_lane_set *msg, uint64_t now_ns)
+{
+	struct session *s = session_find(t->build->sessions, msg->local_index);
+
+	if (!s || s->peer->id != msg->peer_id || s->lane == 0)
+		return -ENOENT;
+	return lane_set(peer_lanes_get(s->peer), s, msg, now_ns);
+}
+
+static size_t lanes_expire(struct peer_table *t, struct peer_lanes *l, uint64_t now_ns,
+			   void (*fn)(const struct session *s, void *arg), void *arg)
+{
+	size_t n = 0;
+
+	for (unsigned i = l->session_count; i-- > 0;) {
+		if (l->sessions[i]->expire_ns > now_ns)
+			continue;
+		fn(l->sessions[i], arg);
+		lane_drop(t, l, i);
+		n++;
+	}
+	return n;
 }
 
 size_t peer_sessions_expire(struct peer_table *t, struct peer *p, uint64_t now_ns,
@@ -398,6 +463,8 @@ size_t peer_sessions_expire(struct peer_table *t, struct peer *p, uint64_t now_n
 		session_drop(t, p, i);
 		n++;
 	}
+	if (peer_lanes_get(p))
+		n += lanes_expire(t, peer_lanes_get(p), now_ns, fn, arg);
 	return n;
 }
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/table/lane.h"
 #include "dataplane/table/session.h"
 #include "lib/dpapi/dpapi.h"
 
@@ -28,11 +29,12 @@ struct peer_path {
 
 struct peer {
 	/* What a packet's way reads. */
-	uint32_t id;			  /* c */
-	_Atomic uint16_t mtu;		  /* c: largest inner packet */
-	_Atomic uint32_t flags;		  /* c: DPAPI_PEER_* */
-	_Atomic(struct session *) tx;	  /* c, w: the session that sends, or NULL */
-	_Atomic(struct peer_path *) path; /* c: NULL = none yet */
+	uint32_t id;			    /* c */
+	_Atomic uint16_t mtu;		    /* c: largest inner packet */
+	_Atomic uint32_t flags;		    /* c: DPAPI_PEER_* */
+	_Atomic(struct session *) tx;	    /* c, w: the session that sends, or NULL */
+	_Atomic(struct peer_path *) path;   /* c: NULL = none yet */
+	_Atomic(struct peer_lanes *) lanes; /* c: NULL = it has none */
 
 	/* Activity, w. */
 	_Atomic uint64_t last_rx_ns __attribute__((aligned(64))); /* authenticated */
@@ -87,6 +89,11 @@ static inline struct session *peer_tx_session(const struct peer *p)
 static inline struct peer_path *peer_path_get(const struct peer *p)
 {
 	return atomic_load_explicit(&p->path, memory_order_acquire);
+}
+
+static inline struct peer_lanes *peer_lanes_get(const struct peer *p)
+{
+	return atomic_load_explicit(&p->lanes, memory_order_acquire);
 }
 
 /*

@@ -34,6 +34,8 @@ int peer_path_set(struct peer_table *t, uint32_t id, const struct dpapi_path *pa
 int peer_session_install(struct peer_table *t, const struct dpapi_session_set *msg);
 /* 0 or -ENOENT. The newest confirmed session that is left becomes tx. */
 int peer_session_remove(struct peer_table *t, uint32_t local_index);
+/* Data may go in a lane. 0, -ENOENT (peer or session), -EINVAL (lane), -ENOMEM. */
+int peer_lane_set(struct peer_table *t, const struct dpapi_lane_set *msg, uint64_t now_ns);
 /* Removes its sessions with expire_ns <= now; tells of each first. Returns how many. */
 size_t peer_sessions_expire(struct peer_table *t, struct peer *p, uint64_t now_ns,
 			    void (*fn)(const struct session *s, void *arg), void *arg);

@@ -61,6 +61,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "dpapi is little-endian
 	X(SHOW, 13, dpapi_show, "ask for a table as JSON text")                                    \
 	X(LOCAL_SET, 14, dpapi_local, "prefix is served by this gateway (filter)")                 \
 	X(COUNTER, 15, dpapi_counter, "a counter of causewayd, for dp show counters")              \
+	X(LANE_SET, 16, dpapi_lane_set, "a lane may carry data until then")                        \
 	X(HELLO_REPLY, 64, dpapi_hello_reply, "what the dataplane is, with descriptors")           \
 	X(PORT, 65, dpapi_port, "one port of the dataplane")                                       \
 	X(PEER_STATE, 66, dpapi_peer_state, "one peer that the dataplane has")                     \
@@ -74,7 +75,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "dpapi is little-endian
 	X(EVENT_ROAMED, 83, dpapi_event_roamed, "authenticated packet from another address")       \
 	X(EVENT_REKEY, 84, dpapi_event, "a session was used past its age or counter")              \
 	X(EVENT_SESSION_GONE, 85, dpapi_event, "a session was removed or has expired")             \
-	X(EVENT_TRAFFIC, 86, dpapi_event, "authenticated traffic, at most once a second a peer")
+	X(EVENT_TRAFFIC, 86, dpapi_event, "authenticated traffic, at most once a second a peer")   \
+	X(EVENT_LANE_TRAFFIC, 87, dpapi_event, "data goes to a peer with lanes, once a second")
 
 enum dpapi_type {
 #define X(name, number, type, help) DPAPI_##name = number,
@@ -113,7 +115,7 @@ enum dpapi_path_kind {
 
 struct dpapi_path {
 	uint8_t kind;	     /* enum dpapi_path_kind */
-	uint8_t lane;	     /* 0 */
+	uint8_t lane;	     /* from (at) which UDP port: 0 = the listen port, n = lane port n */
 	uint16_t local_port; /* index of the dataplane's port, 0 = the first */
 	uint32_t vni;	     /* 24 bits; 0 = no Geneve header */
 	struct dpapi_addr remote;
@@ -163,6 +165,7 @@ struct dpapi_port {
 	char tun[DPAPI_NAME_MAX];
 	uint32_t udp_fd_v4; /* 1-based position in the hello's descriptors, 0 = none */
 	uint32_t udp_fd_v6;
+	uint32_t lanes; /* lane ports that it has (docs/protocol/lanes.md) */
 };
 
 #define DPAPI_FEATURE_TUN_TSO	(1u << 0)
@@ -239,6 +242,22 @@ struct dpapi_session_set {
 	uint8_t recv_key[DPAPI_KEY_BYTES];
 	uint8_t lane;
 	uint8_t reserved[7];
+};
+
+/*
+ * Workers send data in lane `lane` (1 and up) of the peer, on the session of that
+ * lane and over that path, until then; what is sent later, and all after 0, goes
+ * in lane 0. Sessions of lanes are installed by SESSION_SET as all are, with their
+ * number in `lane`.
+ */
+struct dpapi_lane_set {
+	struct dpapi_hdr hdr;
+	uint32_t peer_id;
+	uint32_t local_index;
+	uint64_t until_ns;
+	struct dpapi_path path;
+	uint8_t lane;
+	uint8_t reserved[3];
 };
 
 struct dpapi_session_del {
@@ -410,6 +429,14 @@ enum dpapi_chan_kind {
 	DPAPI_CHAN_RAW = 2,	  /* UDP payload that belongs to the other side; path: from */
 	DPAPI_CHAN_INNER_IN = 3,  /* opened packet for causewayd */
 	DPAPI_CHAN_INNER_OUT = 4, /* seal and send to peer_id */
+	DPAPI_CHAN_LANE_IN = 5,	  /* opened message about lanes; path: from, and where it came */
+	DPAPI_CHAN_LANE_OUT = 6,  /* seal on that very session and send; path: to, and whence */
+};
+
+/* What the payload of LANE_IN and LANE_OUT begins with. */
+struct dpapi_chan_lane {
+	uint32_t local_index; /* of the session */
+	uint32_t reserved;
 };
 
 #define DPAPI_CHAN_FIRST 1 /* INNER_OUT: first packet on its session */
@@ -429,6 +456,7 @@ static_assert(sizeof(struct dpapi_addr) == 20, "dpapi_addr");
 static_assert(sizeof(struct dpapi_path) == 28, "dpapi_path");
 static_assert(sizeof(struct dpapi_session_set) == 136, "dpapi_session_set");
 static_assert(offsetof(struct dpapi_session_set, send_key) == 64, "dpapi_session_set keys");
+static_assert(sizeof(struct dpapi_lane_set) == 64, "dpapi_lane_set");
 static_assert(sizeof(struct dpapi_rule) == 48, "dpapi_rule");
 static_assert(sizeof(struct dpapi_range) == 40, "dpapi_range");
 static_assert(sizeof(struct dpapi_chan_hdr) == 40, "dpapi_chan_hdr");

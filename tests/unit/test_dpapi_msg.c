@@ -90,6 +90,13 @@ static union message example(uint16_t type)
 							   .recv_key = A_KEY(0x52),
 							   .lane = 5};
 		break;
+	case DPAPI_LANE_SET:
+		m.LANE_SET = (struct dpapi_lane_set){.peer_id = 7,
+						     .local_index = 0xa1b2c3d4,
+						     .until_ns = 1000000000005,
+						     .path = A_PATH,
+						     .lane = 5};
+		break;
 	case DPAPI_SESSION_DEL:
 		m.SESSION_DEL = (struct dpapi_session_del){.local_index = 0xa1b2c3d4};
 		break;
@@ -189,6 +196,7 @@ static union message example(uint16_t type)
 	case DPAPI_EVENT_REKEY:
 	case DPAPI_EVENT_SESSION_GONE:
 	case DPAPI_EVENT_TRAFFIC:
+	case DPAPI_EVENT_LANE_TRAFFIC:
 		m.EVENT_REKEY = (struct dpapi_event){
 			.peer_id = 7, .local_index = 0xa1b2c3d4, .time_ns = 301};
 		break;
