@@ -8,9 +8,7 @@ many times as fast. Loads: lengths of the text, and a mix of 64, 576 and 1,420 b
 messages with one key, or each with its own."""
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 
@@ -18,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "lab"))
 
 import netns  # noqa: E402
-from wireguard import cpu_model  # noqa: E402
+from rows import compare, machine, row, write  # noqa: E402
 
 REFERENCE = "ipsecmb"
 # What runs on a CPU without AVX-512 is also held against ipsec-mb as it runs there.
@@ -44,27 +42,16 @@ def measure(rounds, batch):
     return got
 
 
-def with_ratio(row, engines, reference):
-    ratios = [w / v for v, w in zip(row["values"], engines.get(reference, []))]
-    if ratios:
-        row["ratio"] = statistics.median(ratios)
-        row["ratio_min"], row["ratio_max"] = min(ratios), max(ratios)
-        row["ratio_to"] = reference
-    return row
-
-
 def rows_of(got, batch, cpu):
     rows = []
     for (way, keys, load), engines in got.items():
         for engine, values in engines.items():
-            row = {"bench": "crypto-" + way, "figure": "time", "unit": "ticks/message",
-                   "better": "lower", "implementation": engine,
-                   "median": statistics.median(values), "min": min(values), "max": max(values),
-                   "runs": len(values), "values": values,
-                   "params": {"keys": keys, "load": load, "batch": batch}, "cpu": cpu}
-            rows.append(with_ratio(row, engines, REFERENCE))
+            r = row("crypto-" + way, "time", "ticks/message", values, "lower", engine,
+                    {"keys": keys, "load": load, "batch": batch}, cpu)
+            rows.append(compare(dict(r), engines.get(REFERENCE), REFERENCE, is_speed=True))
             if engine in AVX2_ENGINES:
-                rows.append(with_ratio(dict(row), engines, AVX2_REFERENCE))
+                rows.append(compare(r, engines.get(AVX2_REFERENCE), AVX2_REFERENCE,
+                                    is_speed=True))
     return rows
 
 
@@ -105,13 +92,11 @@ def main():
     except netns.Skip as e:
         print("perf crypto: missing: %s" % e, file=sys.stderr)
         return 77
-    cpu = cpu_model()
+    cpu = machine()
     rows = rows_of(got, a.batch, cpu)
     tables(got, rows, cpu, a.batch)
     if a.json:
-        with open(a.json, "w") as f:
-            json.dump(rows, f, indent=1)
-            f.write("\n")
+        write(a.json, rows)
     return 0
 
 

@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import json
 import os
-import statistics
 import sys
 import time
 
@@ -30,6 +29,7 @@ import netns  # noqa: E402
 from flows import Udp, tcp  # noqa: E402
 from netns import Lab, LabError, Skip  # noqa: E402
 from nodes import Boringtun, Causeway, Control, Tailscaled, WireguardGo, pair  # noqa: E402
+from rows import compare, machine as machine_name, number, row, write  # noqa: E402
 from topology import Sites  # noqa: E402
 
 REFERENCE = "wireguard-go"
@@ -40,14 +40,6 @@ BENCHES = ("tcp", "tcp-many", "udp64-paced", "udp64-many", "udp64-flood")
 HOSTS = 16
 # At this share of loss a paced row still counts as one without.
 NO_LOSS = 0.0005
-
-
-def cpu_model():
-    with open("/proc/cpuinfo") as f:
-        info = dict(l.split(":", 1) for l in f.read().split("\n\n")[0].splitlines() if ":" in l)
-    info = {k.strip(): v.strip() for k, v in info.items()}
-    return "%s, family %s model %s, %d cores" % (info.get("model name", "?"), info.get(
-        "cpu family", "?"), info.get("model", "?"), os.cpu_count())
 
 
 def clock_ms():
@@ -205,25 +197,13 @@ def rows_of(got, a, cpu):
     for impl, keys in got.items():
         for key, values in keys.items():
             bench, figure, unit, better, params = key
-            ok = [v for v in values if v is not None]
-            if not ok:
+            r = row(bench, figure, unit, values, better, impl, dict(params, seconds=a.time), cpu)
+            if not r:
                 continue
-            row = {"bench": bench, "figure": figure, "unit": unit, "better": better,
-                   "implementation": impl, "median": statistics.median(ok), "min": min(ok),
-                   "max": max(ok), "runs": len(ok), "values": values,
-                   "params": dict(params, seconds=a.time), "cpu": cpu}
-            ratios = [v / w for v, w in zip(values, reference.get(key, []))
-                      if v is not None and w]
-            if ratios and better:
-                row["ratio"] = statistics.median(ratios)
-                row["ratio_min"], row["ratio_max"] = min(ratios), max(ratios)
-                row["ratio_to"] = REFERENCE
-            rows.append(row)
+            if better:
+                compare(r, reference.get(key), REFERENCE)
+            rows.append(r)
     return rows
-
-
-def number(v):
-    return "%.0f" % v if abs(v) >= 1000 else "%.3g" % v
 
 
 def table(rows, cpu, missing):
@@ -274,14 +254,12 @@ def main():
     except Skip as e:
         print("perf wireguard: missing: %s" % e, file=sys.stderr)
         return 77
-    cpu = cpu_model()
+    cpu = machine_name()
     got, missing = rounds(a, [i for i in IMPLS if not a.impl or i in a.impl])
     rows = rows_of(got, a, cpu)
     table(rows, cpu, missing)
     if a.json:
-        with open(a.json, "w") as f:
-            json.dump(rows, f, indent=1)
-            f.write("\n")
+        write(a.json, rows)
     return 0 if rows else 1
 
 
