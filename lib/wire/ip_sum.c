@@ -7,6 +7,7 @@
  */
 #include "lib/wire/ip_sum.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <sys/socket.h>
 #ifdef __x86_64__
@@ -24,6 +25,36 @@ static uint64_t load64(const uint8_t *p)
 static uint64_t halves(uint64_t sum)
 {
 	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+/*
+ * 1 to 7 bytes, as if zeros followed. Put together in a register: a load of what was
+ * stored byte by byte waits until all of it has reached the cache.
+ */
+static uint64_t load_tail(const uint8_t *p, size_t len)
+{
+	uint64_t w = 0;
+	unsigned shift = 0;
+
+	if (len & 4) {
+		uint32_t v;
+
+		memcpy(&v, p, sizeof(v));
+		w = v;
+		shift = 32;
+		p += 4;
+	}
+	if (len & 2) {
+		uint16_t v;
+
+		memcpy(&v, p, sizeof(v));
+		w |= (uint64_t)v << shift;
+		shift += 16;
+		p += 2;
+	}
+	if (len & 1)
+		w |= (uint64_t)*p << shift;
+	return w;
 }
 
 #ifdef __x86_64__
@@ -75,13 +106,8 @@ uint64_t ip_sum(uint64_t sum, const void *data, size_t len)
 	}
 	for (; len >= 8; p += 8, len -= 8)
 		low += halves(load64(p));
-	if (len) {
-		/* An odd last byte counts as if a zero followed. */
-		uint64_t w = 0;
-
-		memcpy(&w, p, len);
-		low += halves(w);
-	}
+	if (len)
+		low += halves(load_tail(p, len));
 	return halves(low) + halves(high);
 }
 
@@ -99,16 +125,10 @@ uint16_t ip_sum_fold(uint64_t sum)
 	return be16_get(&folded);
 }
 
+/* Length and protocol as the words that they are in the pseudo header. */
 static uint64_t pseudo_tail(uint64_t sum, uint8_t proto, uint32_t len)
 {
-	struct {
-		wire_be32 len;
-		wire_be32 proto;
-	} tail;
-
-	be32_put(&tail.len, len);
-	be32_put(&tail.proto, proto);
-	return ip_sum(sum, &tail, sizeof(tail));
+	return sum + htonl(len) + htonl(proto);
 }
 
 uint64_t ip_sum_pseudo_v4(const uint8_t src[4], const uint8_t dst[4], uint8_t proto, uint32_t len)
