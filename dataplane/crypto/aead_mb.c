@@ -23,9 +23,6 @@
 
 #define CACHE_LINE 64
 
-/* More than what a kernel spills: keys, and numbers that derive from them. */
-#define KERNEL_STACK 2048
-
 /*
  * Opening keeps the key stream of short messages beside their Poly1305 keys, which
  * saves a second setting up of their lanes: 86 instead of 96 ticks a message of 64
@@ -96,7 +93,7 @@ static void end(struct mb_ctx *c)
 	sodium_memzero(c->keystream, (c->filled + MB_LANES) * sizeof(c->keystream[0]));
 	sodium_memzero(c->hash_keys, c->n * sizeof(c->hash_keys[0]));
 	sodium_memzero(c->tags, sizeof(c->tags));
-	sodium_stackzero(KERNEL_STACK);
+	sodium_stackzero(MB_STACK);
 }
 
 static void flush(struct mb_ctx *c)

@@ -216,24 +216,40 @@ static inline struct limbs load_whole(const uint8_t *const p[MB_HASHES], uint64_
 	return whole_block(load_block(p[0] + at, p[1] + at, p[2] + at, p[3] + at));
 }
 
-/*
- * n blocks in one step, 2 or 4. A loop and not unrolled, which would be no faster, but
- * leave kilobytes of secrets on the stack.
- */
-static inline struct limbs step_many(struct limbs h, const uint8_t *const p[MB_HASHES], uint64_t at,
-				     const struct factor *powers, unsigned n)
+static inline struct limbs step_four(struct limbs h, const uint8_t *const p[MB_HASHES], uint64_t at,
+				     const struct factor powers[4])
 {
-	struct limbs s = zero_limbs();
+	struct limbs s = multiply(zero_limbs(), load_whole(p, at, 1), &powers[2]);
 
-#pragma GCC unroll 1
-	for (unsigned i = 1; i < n; i++)
-		s = multiply(s, load_whole(p, at, i), &powers[n - 1 - i]);
-	return reduce(multiply(s, add(h, load_whole(p, at, 0)), &powers[n - 1]));
+	s = multiply(s, load_whole(p, at, 2), &powers[1]);
+	s = multiply(s, load_whole(p, at, 3), &powers[0]);
+	return reduce(multiply(s, add(h, load_whole(p, at, 0)), &powers[3]));
+}
+
+static inline struct limbs step_two(struct limbs h, const uint8_t *const p[MB_HASHES], uint64_t at,
+				    const struct factor powers[4])
+{
+	struct limbs s = multiply(zero_limbs(), load_whole(p, at, 1), &powers[0]);
+
+	return reduce(multiply(s, add(h, load_whole(p, at, 0)), &powers[1]));
+}
+
+static inline struct limbs hash_whole(struct limbs h, const uint8_t *const p[MB_HASHES],
+				      uint64_t bytes, const struct factor powers[4], bool has_four)
+{
+	if (has_four) {
+		for (uint64_t at = 0; at < bytes; at += CHUNK_BYTES)
+			h = step_four(h, p, at, powers);
+	} else {
+		for (uint64_t at = 0; at < bytes; at += CHUNK_BYTES / 2)
+			h = step_two(h, p, at, powers);
+	}
+	return h;
 }
 
 /* Takes whole chunks until none of the messages has one. */
 static inline struct limbs hash_chunks(struct limbs h, struct mb_texts *t,
-				       const struct factor *powers, unsigned n_powers)
+				       const struct factor powers[4], bool has_four)
 {
 	while (t->bytes[0] >= CHUNK_BYTES) {
 		/* The longest come first, so the lanes that go on are the lower ones. */
@@ -247,11 +263,7 @@ static inline struct limbs hash_chunks(struct limbs h, struct mb_texts *t,
 			n > 3 ? t->p[3] : t->p[0],
 		};
 
-		struct limbs sum = h;
-
-		for (uint64_t at = 0; at < bytes; at += n_powers * BLOCK_BYTES)
-			sum = step_many(sum, p, at, powers, n_powers);
-		h = pick(h, first_lanes(n), sum);
+		h = pick(h, first_lanes(n), hash_whole(h, p, bytes, powers, has_four));
 		for (unsigned i = 0; i < n; i++) {
 			t->p[i] += bytes;
 			t->bytes[i] -= bytes;
@@ -372,8 +384,8 @@ void aead_mb_poly_avx2(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_K
 {
 	struct wide key = load_block(keys[0], keys[1], keys[2], keys[3]);
 	struct wide pad = load_block(keys[0] + 16, keys[1] + 16, keys[2] + 16, keys[3] + 16);
-	unsigned n_powers = texts->bytes[0] >= FOUR_POWERS_CHUNKS * CHUNK_BYTES ? 4 : 2;
-	struct limbs h = zero_limbs(), power;
+	bool has_four = texts->bytes[0] >= FOUR_POWERS_CHUNKS * CHUNK_BYTES;
+	struct limbs h = zero_limbs(), r, r_squared;
 	struct factor powers[4];
 	struct wide length = {
 		.lo = _mm256_setzero_si256(),
@@ -383,14 +395,15 @@ void aead_mb_poly_avx2(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_K
 	/* Some bits of r are zero by definition. */
 	key.lo = _mm256_and_si256(key.lo, _mm256_set1_epi64x(0x0ffffffc0fffffff));
 	key.hi = _mm256_and_si256(key.hi, _mm256_set1_epi64x(0x0ffffffc0ffffffc));
-	power = limbs_of(key);
-	set_factor(&powers[0], power);
-#pragma GCC unroll 1
-	for (unsigned i = 1; i < n_powers; i++) {
-		power = reduce(multiply(zero_limbs(), power, &powers[0]));
-		set_factor(&powers[i], power);
+	r = limbs_of(key);
+	set_factor(&powers[0], r);
+	r_squared = reduce(multiply(h, r, &powers[0]));
+	set_factor(&powers[1], r_squared);
+	if (has_four) {
+		set_factor(&powers[2], reduce(multiply(h, r_squared, &powers[0])));
+		set_factor(&powers[3], reduce(multiply(h, r_squared, &powers[1])));
 	}
-	h = hash_chunks(h, texts, powers, n_powers);
+	h = hash_chunks(h, texts, powers, has_four);
 	h = hash_rest(h, texts, &powers[0]);
 	h = step(h, whole_block(length), &powers[0]);
 	store_tags(tags, finish(h, pad));

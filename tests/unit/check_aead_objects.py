@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows that the machine code of the multi-buffer engine's kernels is constant in time.
 
-  check_aead_objects.py LIBRARY…           exit 0: no leak in any function
+  check_aead_objects.py STACK LIBRARY…     exit 0: no leak in any function
   check_aead_objects.py --leaks LIBRARY…   each leak_* must have one, each clean_* none
 
 Reads `objdump -d` and follows, through every path of every function, which registers and stack
 slots hold something that was computed from secret memory. Refused are: a gather or a scatter;
 a branch, an address, a mask of a memory access or a division that depends on a secret; a
 store of a secret to memory that is public; a call out of the object; a load through what is no known pointer;
-and any instruction that this file does not know, so that nothing is passed over in silence.
+and any instruction that this file does not know, so that nothing is passed over in silence. STACK
+is the number of bytes that the engine wipes after a call: what lies deeper is refused as well.
 
 What is public is said below, by what the arguments of each kernel point to: the structs that
 describe the work (pointers, lengths, counters) are, whatever else is reached is secret.
@@ -230,7 +231,7 @@ class Walk:
         """others: the functions of the same object by address, which may be called."""
         self.function, self.others, self.leaks = function, others, {}
         self.index = {i.address: n for n, i in enumerate(function.code)}
-        self.before, self.exit = {0: start}, None
+        self.before, self.exit, self.depth = {0: start}, None, 0
         function.is_walked = True
         self.run()
 
@@ -324,6 +325,8 @@ class Walk:
             raise Leak("a secret is stored where all is public")
         if not marks & POINTERS:
             raise Leak("stores through what is no known pointer")
+        if at is not None:
+            self.depth = max(self.depth, -at)
         if marks == STACK and at is not None:
             for i in range(at, at + m.size):
                 old = s.stack.get(i, PUBLIC) if code.mask else PUBLIC
@@ -428,6 +431,7 @@ class Walk:
         if other is None or other is self.function:
             return False
         inner = Walk(other, s.copy(), self.others)
+        self.depth = max(self.depth, inner.depth)
         for at, text in inner.leaks.items():
             self.leaks[at] = other.name + ": " + text
         if inner.exit is not None:
@@ -528,25 +532,33 @@ class Walk:
         return Value(marks, at)
 
 
-def check(function, others):
+# Frames between the engine, which wipes from its own on, and a kernel.
+BETWEEN = 512
+
+
+def check(function, others, stack):
     for pattern, arguments in SIGNATURES:
         if pattern.match(function.name):
-            leaks = Walk.of_arguments(function, arguments, others).leaks
-            return ["0x%x: %s" % (at, text) for at, text in sorted(leaks.items())]
+            walk = Walk.of_arguments(function, arguments, others)
+            leaks = ["0x%x: %s" % (at, text) for at, text in sorted(walk.leaks.items())]
+            if walk.depth + BETWEEN > stack:
+                leaks.append("%d bytes of stack, of which too little is wiped" % walk.depth)
+            return leaks
     return [] if function.is_walked else ["say in SIGNATURES what its arguments point to"]
 
 
 def main():
     argv = sys.argv[1:]
-    wants_leaks = argv[:1] == ["--leaks"]
+    wants_leaks = argv[0] == "--leaks"
+    stack = 1 << 20 if wants_leaks else int(argv[0])
     bad = seen = 0
-    for library in argv[1 if wants_leaks else 0:]:
+    for library in argv[1:]:
         for functions in disassemble(library):
             others = {f.code[0].address: f for f in functions}
             # Those without a signature last: by then a caller has shown what they get.
             for f in sorted(functions, key=lambda f: not any(p.match(f.name)
                                                              for p, _ in SIGNATURES)):
-                leaks = check(f, others)
+                leaks = check(f, others, stack)
                 seen += 1
                 is_right = bool(leaks) == (wants_leaks and f.name.startswith("leak_"))
                 bad += not is_right
