@@ -98,6 +98,8 @@ int eal_start(const struct options *o, struct dataplane *dp)
 		args[n++] = memory;
 	} else {
 		args[n++] = (char *)"--in-memory";
+		/* Devices that share memory pass its descriptors, and may pass but a few. */
+		args[n++] = (char *)"--single-file-segments";
 	}
 	if (rte_eal_init(n, args) < 0) {
 		log_error("eal.start", "error=\"%s\"", rte_strerror(rte_errno));

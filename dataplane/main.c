@@ -158,6 +158,8 @@ static int worker_add_source(struct worker *w, struct port *port, unsigned index
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = w->source_count};
 
+	w->has_fdless |= s->fd < 0;
+	w->is_always |= s->is_always;
 	if (s->is_polled) {
 		w->sleep_fds[w->sleep_count] = (struct pollfd){.fd = s->fd, .events = POLLIN};
 		w->sleep_source[w->sleep_count++] = w->source_count;

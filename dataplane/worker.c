@@ -6,7 +6,8 @@
  *    +-> ready sources: rx -> pipeline  --- anything? ---+
  *    |                                                   | no
  *    |    spin on polled sources (rings in memory)  <----+
- *    |    for WORKER_SPIN_NS, or nap once (gather.h), then sleep in poll
+ *    |    for WORKER_SPIN_NS, or nap once (gather.h), then sleep in poll, for long or,
+ *    |    where a source has no descriptor, a little longer each time
  *    +---- commands of the control thread, staging, quiescent state
  *
  * A source is "ready" after poll or epoll_wait named it and until an rx came back with
@@ -33,8 +34,17 @@
 
 /* A polled source is asked this long after its last packet before the worker sleeps. */
 #define WORKER_SPIN_NS	    (20 * NS_PER_US)
-#define WORKER_SLEEP_MS	    500
+#define WORKER_SLEEP_NS	    (500 * NS_PER_MS)
 #define WORKER_EPOLL_EVENTS 32
+
+/*
+ * Where a source has no descriptor it is looked at after a nap that grows with the
+ * silence: a packet waits for a quarter of the pause before it, and never longer than
+ * the longest nap.
+ */
+#define WORKER_NAP_SHARE  4
+#define WORKER_NAP_MIN_NS (20 * NS_PER_US)
+#define WORKER_NAP_MAX_NS (500 * NS_PER_US)
 
 /* Of the packet channel at a time: a flood there does not keep out the rest. */
 #define CHANNEL_PACKETS_MAX 64
@@ -210,28 +220,30 @@ static void take_channel(struct worker *w)
 }
 
 /* Marks the polled sources that have something, or may have. */
-static void sleep_some(struct worker *w, int timeout_ms)
+static void sleep_some(struct worker *w, uint64_t timeout_ns)
 {
+	struct timespec ts = {.tv_sec = (time_t)(timeout_ns / NS_PER_SEC),
+			      .tv_nsec = (long)(timeout_ns % NS_PER_SEC)};
 	int n;
 
 	w->stats.sleeps++;
 	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
-	n = poll(w->sleep_fds, w->sleep_count, timeout_ms);
+	n = ppoll(w->sleep_fds, w->sleep_count, &ts, NULL);
 	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
 	/* A ring that ran dry while there were no buffers wakes nobody: look at it. */
 	for (unsigned i = 1; i < w->sleep_count; i++)
-		if (n <= 0 || w->sleep_fds[i].revents)
+		if (n <= 0 || w->sleep_fds[i].revents || w->sleep_fds[i].fd < 0)
 			w->sources[w->sleep_source[i]].is_ready = true;
 }
 
 /* Waits for descriptors and marks sources ready. False: stop. */
-static bool wait_events(struct worker *w, int timeout_ms)
+static bool wait_events(struct worker *w, uint64_t timeout_ns)
 {
 	struct epoll_event ev[WORKER_EPOLL_EVENTS];
 	int n;
 
-	if (timeout_ms) {
-		sleep_some(w, timeout_ms);
+	if (timeout_ns) {
+		sleep_some(w, timeout_ns);
 	} else {
 		/* A look at a ring is cheaper than to ask the kernel about it. */
 		for (unsigned i = 1; i < w->sleep_count; i++)
@@ -286,6 +298,22 @@ static void nap(struct worker *w)
 	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
 }
 
+static bool is_spinning(const struct worker *w, bool has_polled, uint64_t silent_ns)
+{
+	return w->is_always || (has_polled && silent_ns < WORKER_SPIN_NS);
+}
+
+static uint64_t sleep_ns(const struct worker *w, uint64_t silent_ns)
+{
+	uint64_t nap_ns = silent_ns / WORKER_NAP_SHARE;
+
+	if (!w->has_fdless)
+		return WORKER_SLEEP_NS;
+	if (nap_ns < WORKER_NAP_MIN_NS)
+		return WORKER_NAP_MIN_NS;
+	return nap_ns < WORKER_NAP_MAX_NS ? nap_ns : WORKER_NAP_MAX_NS;
+}
+
 int worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -300,13 +328,13 @@ int worker_main(void *arg)
 	rte_rcu_qsbr_thread_register(w->dp->qsbr, w->id);
 	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
 	for (;;) {
-		bool is_spinning = has_polled && last_round_ns - last_packet_ns < WORKER_SPIN_NS;
-		uint64_t t = rte_rdtsc();
+		bool spins = is_spinning(w, has_polled, last_round_ns - last_packet_ns);
+		uint64_t t = rte_rdtsc(), timeout_ns, silent_ns;
 		bool any_ready = false;
-		unsigned n, timeout_ms;
+		unsigned n;
 
 		w->stats.rounds++;
-		n = take_ready(w, is_spinning);
+		n = take_ready(w, spins);
 		if (n) {
 			/* batch.now_ns is the last batch's: no clock is read just to ask. */
 			last_packet_ns = w->batch.now_ns;
@@ -319,20 +347,20 @@ int worker_main(void *arg)
 		for (unsigned i = 0; i < w->source_count; i++)
 			any_ready |= w->sources[i].is_ready;
 		last_round_ns = any_ready ? last_packet_ns : clock_now_ns();
-		is_spinning = has_polled && !w->gather.is_on &&
-			      last_round_ns - last_packet_ns < WORKER_SPIN_NS;
+		silent_ns = last_round_ns - last_packet_ns;
+		spins = is_spinning(w, has_polled && !w->gather.is_on, silent_ns);
 		/* Under load commands and sleeping sources get their look every fourth round. */
 		if (any_ready && (w->stats.rounds & 3))
 			continue;
-		if (is_spinning && (w->stats.rounds & 63))
+		if (spins && (w->stats.rounds & 63))
 			continue;
-		timeout_ms = any_ready || is_spinning ? 0 : WORKER_SLEEP_MS;
-		if (timeout_ms && w->gather.is_on && !has_napped) {
+		timeout_ns = any_ready || spins ? 0 : sleep_ns(w, silent_ns);
+		if (timeout_ns && w->gather.is_on && !has_napped) {
 			nap(w);
 			has_napped = true;
-			timeout_ms = 0;
+			timeout_ns = 0;
 		}
-		if (!wait_events(w, (int)timeout_ms))
+		if (!wait_events(w, timeout_ns))
 			break;
 		if (staging_count(w->staging))
 			w->stats.drop[DROP_SEAL_STAGED_TIMEOUT] +=

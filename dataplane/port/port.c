@@ -12,6 +12,7 @@
 static const struct port_ops *const kinds[] = {
 	&port_kernel_ops,
 	&port_xdp_ops,
+	&port_dpdk_ops,
 };
 
 static const struct port_ops *find_kind(const char *name, size_t len)

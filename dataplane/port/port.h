@@ -66,9 +66,10 @@ struct port_env {
 };
 
 struct port_source {
-	int fd;		 /* to sleep on, level-triggered, EPOLLIN */
+	int fd;		 /* to sleep on, level-triggered, EPOLLIN; -1: none, it is polled */
 	bool is_outside; /* else inside */
 	bool is_polled;	 /* rings in memory: worth spinning on for a while */
+	bool is_always;	 /* and for ever: the worker never sleeps */
 };
 
 /* An interface whose frames the dataplane sends and receives itself (xdp, dpdk). */
@@ -141,6 +142,7 @@ struct port {
 
 extern const struct port_ops port_kernel_ops;
 extern const struct port_ops port_xdp_ops;
+extern const struct port_ops port_dpdk_ops;
 
 /* "kernel:tun=cw0,listen=41641" -> opened port. Control thread. */
 int port_open(struct port *p, uint8_t index, const char *spec, const struct port_env *env,

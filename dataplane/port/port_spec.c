@@ -5,7 +5,7 @@
 
 #include "dataplane/port/port.h"
 
-#define SPEC_MAX 1024
+#define SPEC_MAX 4096
 
 int port_spec_parse(const char *spec, int (*set)(void *ctx, const char *key, const char *value),
 		    void *ctx, char *err)
