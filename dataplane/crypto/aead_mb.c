@@ -6,15 +6,16 @@
  *
  * Jobs are taken in order of length, the longest first. All their blocks of key
  * stream, the Poly1305 key of each included, form one sequence that is computed
- * MB_LANES at a time, and MB_HASHES neighbours in length are hashed together as soon as
- * their ciphertext is complete, while it is in the cache. Opening first computes
- * all Poly1305 keys, and a message's other blocks when its tag was right: plaintext
- * of a forged one never exists.
+ * MB_LANES at a time, and neighbours in length are hashed together as soon as their
+ * ciphertext is complete, while it is in the cache. Opening first computes all
+ * Poly1305 keys, and a message's other blocks when its tag was right: plaintext of a
+ * forged one never exists.
  *
  * A context belongs to one worker. What it and the stack hold that derives from keys
  * is wiped at the end of each call; vector registers are not.
  */
 #include <sodium.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "dataplane/crypto/aead_engines.h"
@@ -25,31 +26,36 @@
 
 /*
  * Opening keeps the key stream of short messages beside their Poly1305 keys, which
- * saves a second setting up of their lanes: 86 instead of 96 ticks a message of 64
- * bytes, 118 instead of 125 at 128. From 256 bytes on it costs more than it saves.
+ * saves groups that are not full: one message of 64 bytes needs one of them, not two.
  */
 #define KEPT_LEN_MAX 192
-/* Room for a whole batch of such messages, and the lanes that are not kept. */
-#define KEPT_BLOCKS (AEAD_BATCH_MAX * (1 + KEPT_LEN_MAX / MB_BLOCK_BYTES) + MB_LANES)
+/* Room for a whole batch of such messages. */
+#define KEPT_BLOCKS (AEAD_BATCH_MAX * KEPT_LEN_MAX / MB_BLOCK_BYTES)
+
+#define HASHES_MAX (MB_HASH_GROUPS * MB_HASHES)
 
 struct mb_ctx {
 	/* Secret while a call runs. */
-	uint8_t keystream[KEPT_BLOCKS][MB_BLOCK_BYTES];
+	uint8_t streams[2][MB_LANES * MB_BLOCK_BYTES];
+	uint8_t tags[HASHES_MAX][AEAD_TAG_BYTES];
 	uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY];
-	uint8_t tags[MB_HASHES][AEAD_TAG_BYTES];
-	/* Runs that do not fill the lanes yet. */
-	struct mb_run runs[MB_LANES];
-	unsigned n_runs, lanes;
-	unsigned filled;	  /* blocks of keystream before these lanes, a multiple of them */
-	bool has_texts;		  /* false while open computes ahead of its checks */
+	uint8_t keystream[KEPT_BLOCKS][MB_BLOCK_BYTES];
+
+	struct mb_group groups[3];
 	struct aead_job **sorted; /* of this call */
-	uint16_t kept_at[AEAD_BATCH_MAX]; /* block 0 of each, by the same order */
-	unsigned n;			  /* of sorted */
+	unsigned n;
+	/* Opening: from here on key stream is kept, and where that of the next is. */
+	unsigned first_kept;
+	const uint8_t *kept;
+	/* Those before whose tags were right. */
+	struct aead_job *right[AEAD_BATCH_MAX];
+	unsigned n_right;
 };
 
-static_assert(AEAD_BATCH_MAX % MB_HASHES == 0, "the last hashing finds all its keys");
-static_assert(KEPT_BLOCKS % MB_LANES == 0, "the kernel stores all lanes");
-static_assert(MB_HASH_KEY == 32 && AEAD_TAG_BYTES == 16, "as in RFC 8439");
+static_assert(AEAD_BATCH_MAX % HASHES_MAX == 0, "the last hashing finds all its keys");
+
+/* What makes a block of key stream of itself. */
+const uint8_t MB_FOR_SET(aead_mb_zeroes)[MB_BLOCK_BYTES];
 
 static bool mb_is_supported(void)
 {
@@ -82,82 +88,70 @@ static void begin(struct mb_ctx *c, struct aead_job **sorted, unsigned n)
 	BUG_ON(n > AEAD_BATCH_MAX);
 	c->sorted = sorted;
 	c->n = n;
-	c->n_runs = 0;
-	c->lanes = 0;
-	c->filled = 0;
-	c->has_texts = true;
 }
 
-static void end(struct mb_ctx *c)
+static void end(struct mb_ctx *c, unsigned n_kept)
 {
-	sodium_memzero(c->keystream, (c->filled + MB_LANES) * sizeof(c->keystream[0]));
-	sodium_memzero(c->hash_keys, c->n * sizeof(c->hash_keys[0]));
-	sodium_memzero(c->tags, sizeof(c->tags));
+	/* From the streams to the last key in use. */
+	sodium_memzero(c, offsetof(struct mb_ctx, hash_keys) + c->n * sizeof(c->hash_keys[0]));
+	if (n_kept)
+		sodium_memzero(c->keystream, n_kept * sizeof(c->keystream[0]));
 	sodium_stackzero(MB_STACK);
 }
 
-static void flush(struct mb_ctx *c)
+static inline bool has_lanes(const struct mb_group *g)
 {
-	if (!c->n_runs)
-		return;
-	MB_FOR_SET(aead_mb_chacha)
-	(c->runs, c->n_runs, c->has_texts, c->hash_keys, c->keystream + c->filled);
-	if (!c->has_texts)
-		c->filled += MB_LANES;
-	c->n_runs = 0;
-	c->lanes = 0;
+	return g->n_keys;
 }
 
-/* Queues n blocks of message i, the first of them number block. */
-static void add_blocks(struct mb_ctx *c, unsigned i, uint32_t block, uint32_t n)
+static void fill(struct mb_feed *feed, struct aead_job *const *jobs, struct mb_group *g)
 {
-	while (n) {
-		uint32_t take = n < MB_LANES - c->lanes ? n : MB_LANES - c->lanes;
+	struct mb_feed f = *feed;
 
-		c->runs[c->n_runs++] = (struct mb_run){
-			.job = c->sorted[i],
-			.block = block,
-			.at = (uint8_t)i,
-			.first = (uint8_t)c->lanes,
-			.lanes = (uint8_t)take,
-		};
-		block += take;
-		n -= take;
-		c->lanes += take;
-		if (c->lanes == MB_LANES)
-			flush(c);
-	}
+	mb_feed_start(&f, g);
+	for (unsigned i = 0; i < MB_LANES; i++)
+		mb_feed_lane(&f, jobs, g, i);
+	mb_feed_end(&f, g);
+	*feed = f;
 }
 
-static uint32_t text_blocks(const struct aead_job *j)
-{
-	return (j->len + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
-}
-
-/* The tags of MB_HASHES messages from i, or of as many as are left. */
+/* The tags of HASHES_MAX messages from i, or of as many as are left. */
 static void hash(struct mb_ctx *c, unsigned i, bool is_seal)
 {
-	unsigned n = c->n - i < MB_HASHES ? c->n - i : MB_HASHES;
-	struct mb_texts texts;
+	unsigned n = c->n - i < HASHES_MAX ? c->n - i : HASHES_MAX;
+	struct mb_texts texts[MB_HASH_GROUPS];
+	unsigned k = 0, groups = 0;
 
-	for (unsigned k = 0; k < n; k++) {
-		const struct aead_job *j = c->sorted[i + k];
+	do {
+		struct mb_texts *t = &texts[groups++];
 
-		texts.p[k] = is_seal ? j->dst : j->src;
-		texts.bytes[k] = j->len;
-	}
-	for (unsigned k = n; k < MB_HASHES; k++) {
-		texts.p[k] = NULL;
-		texts.bytes[k] = 0;
-	}
-	MB_FOR_SET(aead_mb_poly)(&texts, &c->hash_keys[i], c->tags);
+		for (unsigned at = 0; at < MB_HASHES; at++, k++) {
+			if (k < n) {
+				const struct aead_job *j = c->sorted[i + k];
+
+				t->p[at] = is_seal ? j->dst : j->src;
+				t->bytes[at] = j->len;
+			} else {
+				/* Never NULL: a load under an empty mask would be slow there. */
+				t->p[at] = MB_FOR_SET(aead_mb_zeroes);
+				t->bytes[at] = 0;
+			}
+		}
+	} while (k < n);
+	MB_FOR_SET(aead_mb_poly)(texts, groups, &c->hash_keys[i], c->tags);
 }
 
 static void put_tags(struct mb_ctx *c, unsigned i)
 {
 	hash(c, i, true);
-	for (unsigned k = 0; k < MB_HASHES && i + k < c->n; k++)
+	for (unsigned k = 0; k < HASHES_MAX && i + k < c->n; k++)
 		memcpy(c->sorted[i + k]->dst + c->sorted[i + k]->len, c->tags[k], AEAD_TAG_BYTES);
+}
+
+static void clear(struct aead_job *j)
+{
+	if (j->len)
+		memset(j->dst, 0, j->len);
 }
 
 static bool is_same(const uint8_t a[AEAD_TAG_BYTES], const uint8_t b[AEAD_TAG_BYTES])
@@ -169,80 +163,92 @@ static bool is_same(const uint8_t a[AEAD_TAG_BYTES], const uint8_t b[AEAD_TAG_BY
 	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
+/* And what then can be done at once, while the texts are in the cache. */
 static void check_tags(struct mb_ctx *c, unsigned i)
 {
-	hash(c, i, false);
-	for (unsigned k = 0; k < MB_HASHES && i + k < c->n; k++) {
-		struct aead_job *j = c->sorted[i + k];
+	unsigned end = i + HASHES_MAX < c->n ? i + HASHES_MAX : c->n;
+	unsigned first_kept = c->first_kept > i ? c->first_kept : i;
 
-		j->ok = AEAD_PUBLIC(is_same(c->tags[k], j->src + j->len));
+	hash(c, i, false);
+	for (unsigned k = i; k < end; k++) {
+		struct aead_job *j = c->sorted[k];
+
+		j->ok = AEAD_PUBLIC(is_same(c->tags[k - i], j->src + j->len));
 	}
+	for (unsigned k = i; k < end; k++) {
+		struct aead_job *j = c->sorted[k];
+
+		if (!j->ok)
+			clear(j);
+		else if (k < first_kept)
+			c->right[c->n_right++] = j;
+	}
+	if (first_kept < end)
+		c->kept =
+			MB_FOR_SET(aead_mb_xor)(c->sorted + first_kept, end - first_kept, c->kept);
+}
+
+static void no_tags(struct mb_ctx *c, unsigned i)
+{
+}
+
+/*
+ * Computes all that is fed, one group behind filling and one before finishing. Calls
+ * on_complete for HASHES_MAX messages that are complete, or as many as there are at last.
+ */
+static inline __attribute__((always_inline)) void
+compute(struct mb_ctx *c, struct mb_feed *f, struct aead_job *const *jobs,
+	void (*on_complete)(struct mb_ctx *c, unsigned i))
+{
+	struct mb_group *g = c->groups, *before = NULL, *next = c->groups + 1;
+	unsigned hashed = 0, n = 0;
+
+	fill(f, jobs, g);
+	while (has_lanes(g)) {
+		struct mb_group *last = before;
+
+		g->stream = c->streams[n++ % 2];
+		MB_FOR_SET(aead_mb_chacha)(g, before, next, f, jobs);
+		for (; before && hashed + HASHES_MAX <= before->done; hashed += HASHES_MAX)
+			on_complete(c, hashed);
+		before = g;
+		g = next;
+		next = last ? last : c->groups + 2;
+	}
+	if (before)
+		MB_FOR_SET(aead_mb_finish)(before);
+	for (; hashed < c->n; hashed += HASHES_MAX)
+		on_complete(c, hashed);
 }
 
 static void mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
-	unsigned hashed = 0;
+	struct mb_feed f = {.n = n, .hash_keys = c->hash_keys};
 
 	begin(c, sorted, n);
-	for (unsigned i = 0; i < n; i++) {
-		unsigned complete;
-
-		add_blocks(c, i, 0, 1 + text_blocks(c->sorted[i]));
-		complete = c->n_runs ? c->runs[0].at : i + 1;
-		for (; hashed + MB_HASHES <= complete; hashed += MB_HASHES)
-			put_tags(c, hashed);
-	}
-	flush(c);
-	for (; hashed < n; hashed += MB_HASHES)
-		put_tags(c, hashed);
-	end(c);
-}
-
-/*
- * Computes the Poly1305 keys of all, and of those at the end, the short ones, as
- * much key stream as there is room for. Returns the first of these.
- */
-static unsigned compute_ahead(struct mb_ctx *c)
-{
-	unsigned room = KEPT_BLOCKS - MB_LANES - c->n, kept = c->n;
-
-	while (kept && c->sorted[kept - 1]->len <= KEPT_LEN_MAX &&
-	       room >= text_blocks(c->sorted[kept - 1]))
-		room -= text_blocks(c->sorted[--kept]);
-	c->has_texts = false;
-	for (unsigned i = 0; i < c->n; i++) {
-		c->kept_at[i] = (uint16_t)(c->filled + c->lanes);
-		add_blocks(c, i, 0, 1 + (i < kept ? 0 : text_blocks(c->sorted[i])));
-	}
-	flush(c);
-	c->has_texts = true;
-	return kept;
+	compute(c, &f, sorted, put_tags);
+	end(c, 0);
 }
 
 static void mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
-	unsigned kept;
+	struct mb_feed f = {.n = n, .hash_keys = c->hash_keys, .keystream = c->keystream[0]};
 
 	begin(c, sorted, n);
-	kept = compute_ahead(c);
-	for (unsigned i = 0; i < n; i++) {
-		struct aead_job *j = c->sorted[i];
-
-		if (i % MB_HASHES == 0)
-			check_tags(c, i);
-		if (!j->ok) {
-			if (j->len)
-				memset(j->dst, 0, j->len);
-		} else if (i < kept) {
-			add_blocks(c, i, 1, text_blocks(j));
-		} else {
-			MB_FOR_SET(aead_mb_xor)(j, c->keystream + c->kept_at[i] + 1);
-		}
+	c->n_right = 0;
+	c->kept = f.keystream;
+	c->first_kept = 0;
+	while (c->first_kept < n && sorted[c->first_kept]->len > KEPT_LEN_MAX)
+		c->first_kept++;
+	f.first_text = c->first_kept;
+	compute(c, &f, sorted, check_tags);
+	if (c->n_right) {
+		f = (struct mb_feed){.n = c->n_right};
+		compute(c, &f, c->right, no_tags);
 	}
-	flush(c);
-	end(c);
+	end(c, (unsigned)(c->kept - c->keystream[0]) / MB_BLOCK_BYTES);
 }
 
 static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)

@@ -6,33 +6,40 @@
  * where the CPU has it. A kernel file includes no function of ours: one compiled with
  * those flags must not become the copy that everybody links.
  *
- * The ChaCha20 kernel makes 16 blocks of key stream at once (8 with AVX2). Which, runs
- * say:
+ * The ChaCha20 kernel makes a group of blocks of key stream at once, each in a lane,
+ * 16 with AVX-512, 8 with AVX2. They may belong to any messages:
  *
- *	lane  0    1    2    3    4    5    6   ..  15
- *	     |-- run 0 --|  |--- run 1 --|  |-- run 2 ..
- *	block 0    1    2    0    1    2    0
+ *	lane     0    1    2    3    4    5    6   ..
+ *	message |---- 0 ----|  |---- 1 -----| |---- 2 ..
+ *	block    0    1    2    0    1    2    0
  *
- * A run is a stretch of consecutive blocks of one message. Block 0 is the
- * message's Poly1305 key, the others are XORed onto text.
+ * Block 0 of a message is its Poly1305 key, the others are XORed onto its text. A group
+ * is filled, computed and finished; finishing is shuffles and memory, filling is plain
+ * instructions, and a vector unit would be idle meanwhile. So a kernel does both
+ * for the groups before and behind, between the rounds of the one that it computes.
  */
 #ifndef DATAPLANE_CRYPTO_AEAD_MB_H
 #define DATAPLANE_CRYPTO_AEAD_MB_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dataplane/crypto/aead_mb_set.h"
 
-/* MB_LANES: blocks of key stream side by side; MB_HASHES: messages hashed side by side. */
+/*
+ * MB_LANES: blocks of key stream side by side; MB_HASHES: messages hashed side by side, and
+ * MB_HASH_GROUPS: so many times in turns, where one alone would wait for its products.
+ */
 #if defined(MB_AVX512)
 #define MB_LANES	 16
 #define MB_HASHES	 8
+#define MB_HASH_GROUPS	 2
 #define MB_SET_NAME	 "mb-avx512"
 #define MB_FOR_SET(name) name##_avx512
 #elif defined(MB_AVX2)
 #define MB_LANES	 8
 #define MB_HASHES	 4
+#define MB_HASH_GROUPS	 1
 #define MB_SET_NAME	 "mb-avx2"
 #define MB_FOR_SET(name) name##_avx2
 #else
@@ -45,18 +52,134 @@
 #elif defined(MB_AVX2)
 #define MB_STACK 3072
 #else
-#define MB_STACK 2048
+#define MB_STACK 5120
 #endif
 
-#define MB_HASH_KEY 32 /* bytes of a Poly1305 key */
+#define MB_HASH_KEY MB_BLOCK_BYTES /* block 0 as it is; the first half of it is the key */
 
-struct mb_run {
-	const struct aead_job *job;
-	uint32_t block; /* number of the first: 0 is the hash key, 1 goes to the text's start */
-	uint8_t at;	/* where the hash key goes */
-	uint8_t first;	/* its first lane: where the run before ended */
-	uint8_t lanes;	/* >= 1; the last block may be wider than what is left of the text */
+struct mb_group {
+	/* Between computing and finishing, MB_LANES blocks as the kernel likes them. Secret. */
+	uint8_t *stream;
+	/* Of the lanes: where a block comes from. */
+	uint64_t counters[MB_LANES];
+	uint32_t blocks[MB_LANES];
+	/* What it is XORed onto, and to where. */
+	const uint8_t *src[MB_LANES];
+	uint8_t *dst[MB_LANES];
+	uint8_t bytes[MB_LANES]; /* of it, in lanes that are not whole; 0: not in use */
+	uint32_t whole;		 /* lanes with MB_BLOCK_BYTES, bit by bit */
+	/* A key is that of the lanes from first on, up to the next one's. */
+	uint32_t n_keys;
+	const uint8_t *keys[MB_LANES];
+	uint8_t first[MB_LANES];
+	unsigned done; /* messages that are complete with this group */
 };
+
+/* Where groups come from: messages in turn, a lane for each block. */
+struct mb_feed {
+	unsigned i, n; /* the next message, and how many there are */
+	/* Block 0 of each goes here, one behind the other; NULL: there are no such lanes. */
+	uint8_t (*hash_keys)[MB_HASH_KEY];
+	/* The others go to their text; or, one behind the other, whole, to here. */
+	uint8_t *keystream;
+	unsigned first_text; /* messages before this one have no lanes but those of block 0 */
+	/* What is left of the message before number i. */
+	uint64_t counter;
+	const uint8_t *key, *src;
+	uint8_t *dst;
+	uint32_t left, block;
+};
+
+/* What a block is XORed onto to be kept as it is. */
+extern const uint8_t MB_FOR_SET(aead_mb_zeroes)[MB_BLOCK_BYTES];
+
+/* Filling a group: the start, each lane in turn, the end. */
+static inline void mb_feed_start(struct mb_feed *f, struct mb_group *g)
+{
+	g->whole = 0;
+	g->n_keys = 0;
+	if (f->left) {
+		g->keys[0] = f->key;
+		g->first[0] = 0;
+		g->n_keys = 1;
+	} else {
+		f->key = NULL;
+	}
+}
+
+static inline void mb_feed_message(struct mb_feed *f, const struct aead_job *j, struct mb_group *g,
+				   unsigned lane)
+{
+	f->counter = j->counter;
+	f->src = j->src;
+	f->dst = j->dst;
+	f->left = j->len;
+	f->block = 1;
+	if (j->key != f->key) {
+		f->key = j->key;
+		g->keys[g->n_keys] = j->key;
+		g->first[g->n_keys++] = (uint8_t)lane;
+	}
+}
+
+static inline void mb_feed_hash_key(struct mb_feed *f, struct mb_group *g, unsigned lane)
+{
+	if (f->i < f->first_text)
+		f->left = 0;
+	else if (f->keystream)
+		f->left = (f->left + MB_BLOCK_BYTES - 1) & ~(MB_BLOCK_BYTES - 1u);
+	g->counters[lane] = f->counter;
+	g->blocks[lane] = 0;
+	g->src[lane] = MB_FOR_SET(aead_mb_zeroes);
+	g->dst[lane] = f->hash_keys[f->i++];
+	g->whole |= 1u << lane;
+}
+
+static inline void mb_feed_text(struct mb_feed *f, struct mb_group *g, unsigned lane)
+{
+	g->counters[lane] = f->counter;
+	g->blocks[lane] = f->block++;
+	if (f->keystream) {
+		g->src[lane] = MB_FOR_SET(aead_mb_zeroes);
+		g->dst[lane] = f->keystream;
+		f->keystream += MB_BLOCK_BYTES;
+	} else {
+		g->src[lane] = f->src;
+		g->dst[lane] = f->dst;
+		f->src += MB_BLOCK_BYTES;
+		f->dst += MB_BLOCK_BYTES;
+	}
+	if (f->left >= MB_BLOCK_BYTES) {
+		g->whole |= 1u << lane;
+		f->left -= MB_BLOCK_BYTES;
+	} else {
+		g->bytes[lane] = (uint8_t)f->left;
+		f->left = 0;
+	}
+}
+
+static inline void mb_feed_lane(struct mb_feed *f, struct aead_job *const *jobs, struct mb_group *g,
+				unsigned lane)
+{
+	if (!f->left) {
+		if (f->i == f->n) {
+			g->bytes[lane] = 0;
+			return;
+		}
+		mb_feed_message(f, jobs[f->i], g, lane);
+		if (f->hash_keys) {
+			mb_feed_hash_key(f, g, lane);
+			return;
+		}
+		f->i++;
+	}
+	mb_feed_text(f, g, lane);
+}
+
+static inline void mb_feed_end(const struct mb_feed *f, struct mb_group *g)
+{
+	g->done = f->i - (f->left != 0);
+}
 
 /* Longest first; where there are fewer than MB_HASHES, empty ones are last. */
 struct mb_texts {
@@ -64,24 +187,24 @@ struct mb_texts {
 	uint64_t bytes[MB_HASHES];
 };
 
-/*
- * Makes the blocks of 1 <= n <= MB_LANES runs, which fill the lanes from 0 upward, and
- * stores the hash keys among them. The texts are XORed as well if has_texts, else
- * the caller does that later. keystream holds secrets afterwards.
- */
-void MB_FOR_SET(aead_mb_chacha)(const struct mb_run *runs, unsigned n, bool has_texts,
-				uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY],
-				uint8_t (*keystream)[MB_BLOCK_BYTES]);
-
-/* dst = src ^ key stream, whose block 1 is the first here. */
-void MB_FOR_SET(aead_mb_xor)(const struct aead_job *job, uint8_t (*keystream)[MB_BLOCK_BYTES]);
+/* Computes g, finishes before if there is one, and fills next. */
+void MB_FOR_SET(aead_mb_chacha)(struct mb_group *g, struct mb_group *before, struct mb_group *next,
+				struct mb_feed *feed, struct aead_job *const *jobs);
+void MB_FOR_SET(aead_mb_finish)(struct mb_group *g);
 
 /*
- * Tags of MB_HASHES messages without additional data: blocks of 16, the last filled up
- * with zeroes, and one that holds the length. Fastest when they are of like length.
- * texts are changed.
+ * For each that is ok: dst = src ^ key stream, of which each has whole blocks. Returns where
+ * that of the next message is.
  */
-void MB_FOR_SET(aead_mb_poly)(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
-			      uint8_t tags[MB_HASHES][AEAD_TAG_BYTES]);
+const uint8_t *MB_FOR_SET(aead_mb_xor)(struct aead_job *const *jobs, unsigned n,
+				       const uint8_t *keystream);
+
+/*
+ * Tags of n times MB_HASHES messages, n <= MB_HASH_GROUPS, without additional data: blocks
+ * of 16, the last filled up with zeroes, and one that holds the length. Fastest when
+ * they are of like length. texts are changed.
+ */
+void MB_FOR_SET(aead_mb_poly)(struct mb_texts *texts, unsigned n, uint8_t (*keys)[MB_HASH_KEY],
+			      uint8_t (*tags)[AEAD_TAG_BYTES]);
 
 #endif

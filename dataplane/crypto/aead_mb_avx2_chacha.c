@@ -8,6 +8,7 @@
  * pointers, never on what is secret.
  */
 #include <immintrin.h>
+#include <stdbool.h>
 
 #include "dataplane/crypto/aead_mb.h"
 
@@ -43,34 +44,16 @@
 		turn(x##d3, how);                                                                  \
 	} while (0)
 
-/*
- * A rotation by bits needs a register beside the 16 words. Where x0 rests it is put away:
- * left to itself the compiler puts away what the next instruction waits for.
- */
-#define PARK                                                                                       \
-	do {                                                                                       \
-		parked = x0;                                                                       \
-		__asm__("" : "+m"(parked));                                                        \
-	} while (0)
-
 #define DOUBLE_ROUND                                                                               \
 	do {                                                                                       \
 		STEP(0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, TURN_BYTES, TURN16);                  \
-		PARK;                                                                              \
 		STEP(8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, TURN_BITS, 12);                     \
-		x0 = parked;                                                                       \
 		STEP(0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, TURN_BYTES, TURN8);                   \
-		PARK;                                                                              \
 		STEP(8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, TURN_BITS, 7);                      \
-		x0 = parked;                                                                       \
 		STEP(0, 1, 2, 3, 5, 6, 7, 4, 15, 12, 13, 14, TURN_BYTES, TURN16);                  \
-		PARK;                                                                              \
 		STEP(10, 11, 8, 9, 15, 12, 13, 14, 5, 6, 7, 4, TURN_BITS, 12);                     \
-		x0 = parked;                                                                       \
 		STEP(0, 1, 2, 3, 5, 6, 7, 4, 15, 12, 13, 14, TURN_BYTES, TURN8);                   \
-		PARK;                                                                              \
 		STEP(10, 11, 8, 9, 15, 12, 13, 14, 5, 6, 7, 4, TURN_BITS, 7);                      \
-		x0 = parked;                                                                       \
 	} while (0)
 
 /* Eight words of eight lanes. */
@@ -82,11 +65,6 @@ struct words {
 struct start {
 	struct words key;
 	__m256i number, nonce_low, nonce_high;
-};
-
-/* Ones from word 8 - i on: all lanes from i up. */
-static const uint32_t lane_masks[2 * MB_LANES] = {
-	0, 0, 0, 0, 0, 0, 0, 0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
 };
 
 static inline __m256i broadcast_word(const void *p)
@@ -148,69 +126,59 @@ static inline struct words one_key(const uint8_t *key)
 	};
 }
 
-/* The key of the next lane, which belongs to the same run or to the one behind. */
-static inline __m256i next_key(const struct mb_run **r, const struct mb_run *last, unsigned lane)
+/* The key of the next lane, which is that of the last one or the one behind. */
+static inline __m256i next_key(const struct mb_group *g, unsigned *k, unsigned lane)
 {
-	if (*r < last && (*r)[1].first <= lane)
-		++*r;
-	return _mm256_loadu_si256((const __m256i *)(*r)->job->key);
+	if (*k + 1 < g->n_keys && g->first[*k + 1] <= lane)
+		++*k;
+	return _mm256_loadu_si256((const __m256i *)g->keys[*k]);
 }
 
-static inline struct words many_keys(const struct mb_run *runs, unsigned n)
+static inline struct words many_keys(const struct mb_group *g)
 {
-	const struct mb_run *r = runs, *last = runs + n - 1;
+	unsigned i = 0;
 	struct words k;
 
-	k.w0 = next_key(&r, last, 0);
-	k.w1 = next_key(&r, last, 1);
-	k.w2 = next_key(&r, last, 2);
-	k.w3 = next_key(&r, last, 3);
-	k.w4 = next_key(&r, last, 4);
-	k.w5 = next_key(&r, last, 5);
-	k.w6 = next_key(&r, last, 6);
-	k.w7 = next_key(&r, last, 7);
+	k.w0 = next_key(g, &i, 0);
+	k.w1 = next_key(g, &i, 1);
+	k.w2 = next_key(g, &i, 2);
+	k.w3 = next_key(g, &i, 3);
+	k.w4 = next_key(g, &i, 4);
+	k.w5 = next_key(g, &i, 5);
+	k.w6 = next_key(g, &i, 6);
+	k.w7 = next_key(g, &i, 7);
 	return transpose(k);
 }
 
-static inline struct start start_of(const struct mb_run *runs, unsigned n)
+static inline struct start start_of(const struct mb_group *g)
 {
-	const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-	bool has_one_key = true;
-	struct start s = {.number = _mm256_add_epi32(lane, broadcast_word(&runs->block)),
-			  .nonce_low = broadcast_word((const uint8_t *)&runs->job->counter),
-			  .nonce_high = broadcast_word((const uint8_t *)&runs->job->counter + 4)};
+	/* Lower words of four counters, and behind them their upper ones. */
+	const __m256i halves = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+	__m256i a = _mm256_loadu_si256((const __m256i *)g->counters);
+	__m256i b = _mm256_loadu_si256((const __m256i *)(g->counters + MB_LANES / 2));
 
-	/* A run's values go to its first lane and all above, where the next run's replace them. */
-	for (unsigned i = 1; i < n; i++) {
-		const struct mb_run *r = &runs[i];
-		const uint8_t *counter = (const uint8_t *)&r->job->counter;
-		__m256i lanes =
-			_mm256_loadu_si256((const __m256i *)(lane_masks + MB_LANES - r->first));
-		__m256i base = _mm256_set1_epi32((int)(r->block - r->first));
-
-		has_one_key &= r->job->key == runs->job->key;
-		s.number = _mm256_blendv_epi8(s.number, _mm256_add_epi32(lane, base), lanes);
-		s.nonce_low = _mm256_blendv_epi8(s.nonce_low, broadcast_word(counter), lanes);
-		s.nonce_high = _mm256_blendv_epi8(s.nonce_high, broadcast_word(counter + 4), lanes);
-	}
-	s.key = has_one_key ? one_key(runs->job->key) : many_keys(runs, n);
-	return s;
+	a = _mm256_permutevar8x32_epi32(a, halves);
+	b = _mm256_permutevar8x32_epi32(b, halves);
+	return (struct start){
+		.key = g->n_keys == 1 ? one_key(g->keys[0]) : many_keys(g),
+		.number = _mm256_loadu_si256((const __m256i *)g->blocks),
+		.nonce_low = _mm256_permute2x128_si256(a, b, 0x20),
+		.nonce_high = _mm256_permute2x128_si256(a, b, 0x31),
+	};
 }
 
-static inline __attribute__((always_inline)) void
-make_keystream(uint8_t (*keystream)[MB_BLOCK_BYTES], const struct mb_run *runs, unsigned n)
+static inline __attribute__((always_inline)) void make_keystream(const struct mb_group *g)
 {
 	const __m256i c0 = _mm256_set1_epi32(0x61707865); /* "expand 32-byte k" */
 	const __m256i c1 = _mm256_set1_epi32(0x3320646e);
 	const __m256i c2 = _mm256_set1_epi32(0x79622d32);
 	const __m256i c3 = _mm256_set1_epi32(0x6b206574);
-	const struct start s = start_of(runs, n);
+	const struct start s = start_of(g);
 	__m256i x0 = c0, x1 = c1, x2 = c2, x3 = c3;
 	__m256i x4 = s.key.w0, x5 = s.key.w1, x6 = s.key.w2, x7 = s.key.w3;
 	__m256i x8 = s.key.w4, x9 = s.key.w5, x10 = s.key.w6, x11 = s.key.w7;
 	__m256i x12 = s.number, x13 = _mm256_setzero_si256();
 	__m256i x14 = s.nonce_low, x15 = s.nonce_high;
-	__m256i parked;
 
 	/* Written out: for a loop gcc stores 15 registers a turn. */
 	DOUBLE_ROUND;
@@ -223,12 +191,12 @@ make_keystream(uint8_t (*keystream)[MB_BLOCK_BYTES], const struct mb_run *runs, 
 	DOUBLE_ROUND;
 	DOUBLE_ROUND;
 	DOUBLE_ROUND;
-	store_half(keystream[0],
+	store_half(g->stream,
 		   (struct words){_mm256_add_epi32(x0, c0), _mm256_add_epi32(x1, c1),
 				  _mm256_add_epi32(x2, c2), _mm256_add_epi32(x3, c3),
 				  _mm256_add_epi32(x4, s.key.w0), _mm256_add_epi32(x5, s.key.w1),
 				  _mm256_add_epi32(x6, s.key.w2), _mm256_add_epi32(x7, s.key.w3)});
-	store_half(keystream[0] + MB_BLOCK_BYTES / 2,
+	store_half(g->stream + MB_BLOCK_BYTES / 2,
 		   (struct words){_mm256_add_epi32(x8, s.key.w4), _mm256_add_epi32(x9, s.key.w5),
 				  _mm256_add_epi32(x10, s.key.w6), _mm256_add_epi32(x11, s.key.w7),
 				  _mm256_add_epi32(x12, s.number), x13,
@@ -283,48 +251,61 @@ static inline void xor_tail(uint8_t *dst, const uint8_t *src, const uint8_t *str
 #undef XOR_SOME
 }
 
-/* XORs text from a block's start at on to end. */
-static inline void xor_text(const struct aead_job *job, uint32_t at, uint32_t end,
-			    uint8_t (*block)[MB_BLOCK_BYTES])
+static inline void xor_block(uint8_t *dst, const uint8_t *src, const uint8_t *stream, uint32_t n)
 {
-	const uint8_t *src = job->src;
-	uint8_t *dst = job->dst;
-
-	for (; end - at >= MB_BLOCK_BYTES; at += MB_BLOCK_BYTES, block++) {
-		xor32(dst + at, src + at, *block);
-		xor32(dst + at + 32, src + at + 32, *block + 32);
+	if (n < MB_BLOCK_BYTES) {
+		xor_tail(dst, src, stream, n);
+		return;
 	}
-	if (at < end)
-		xor_tail(dst + at, src + at, *block, end - at);
+	xor32(dst, src, stream);
+	xor32(dst + 32, src + 32, stream + 32);
 }
 
-static inline void xor_run(const struct mb_run *r, uint8_t (*block)[MB_BLOCK_BYTES])
+static inline void finish(const struct mb_group *g)
 {
-	uint32_t skip = r->block == 0;
-	uint32_t at = (r->block + skip - 1) * MB_BLOCK_BYTES;
-	uint32_t end = (r->block + r->lanes - 1) * MB_BLOCK_BYTES;
+	for (unsigned i = 0; i < MB_LANES; i++) {
+		bool is_whole = g->whole >> i & 1;
 
-	xor_text(r->job, at, end < r->job->len ? end : r->job->len, block + skip);
+		if (is_whole || g->bytes[i])
+			xor_block(g->dst[i], g->src[i], g->stream + i * MB_BLOCK_BYTES,
+				  is_whole ? MB_BLOCK_BYTES : g->bytes[i]);
+	}
 }
 
-void aead_mb_chacha_avx2(const struct mb_run *runs, unsigned n, bool has_texts,
-			 uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY],
-			 uint8_t (*keystream)[MB_BLOCK_BYTES])
+void aead_mb_finish_avx2(struct mb_group *g)
 {
-	make_keystream(keystream, runs, n);
+	finish(g);
+}
+
+/* One after the other: there are no registers for more than one. */
+void aead_mb_chacha_avx2(struct mb_group *g, struct mb_group *before, struct mb_group *next,
+			 struct mb_feed *feed, struct aead_job *const *jobs)
+{
+	struct mb_feed f = *feed;
+
+	if (before)
+		finish(before);
+	mb_feed_start(&f, next);
+	for (unsigned i = 0; i < MB_LANES; i++)
+		mb_feed_lane(&f, jobs, next, i);
+	mb_feed_end(&f, next);
+	*feed = f;
+	make_keystream(g);
+}
+
+const uint8_t *aead_mb_xor_avx2(struct aead_job *const *jobs, unsigned n, const uint8_t *keystream)
+{
 	for (unsigned i = 0; i < n; i++) {
-		const struct mb_run *r = &runs[i];
+		const struct aead_job *j = jobs[i];
 
-		if (r->block == 0)
-			_mm256_storeu_si256(
-				(__m256i *)hash_keys[r->at],
-				_mm256_load_si256((const __m256i *)keystream[r->first]));
-		if (has_texts)
-			xor_run(r, keystream + r->first);
+		for (uint32_t at = 0; at < j->len; at += MB_BLOCK_BYTES) {
+			uint32_t left = j->len - at;
+
+			if (j->ok)
+				xor_block(j->dst + at, j->src + at, keystream,
+					  left < MB_BLOCK_BYTES ? left : MB_BLOCK_BYTES);
+			keystream += MB_BLOCK_BYTES;
+		}
 	}
-}
-
-void aead_mb_xor_avx2(const struct aead_job *job, uint8_t (*keystream)[MB_BLOCK_BYTES])
-{
-	xor_text(job, 0, job->len, keystream);
+	return keystream;
 }

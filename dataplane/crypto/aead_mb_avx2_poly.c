@@ -379,8 +379,8 @@ static inline void store_tags(uint8_t tags[MB_HASHES][AEAD_TAG_BYTES], struct wi
 	_mm256_storeu_si256((__m256i *)tags[2], _mm256_permute2x128_si256(even, odd, 0x31));
 }
 
-void aead_mb_poly_avx2(struct mb_texts *texts, uint8_t keys[MB_HASHES][MB_HASH_KEY],
-		       uint8_t tags[MB_HASHES][AEAD_TAG_BYTES])
+void aead_mb_poly_avx2(struct mb_texts *texts, unsigned n, uint8_t (*keys)[MB_HASH_KEY],
+		       uint8_t (*tags)[AEAD_TAG_BYTES])
 {
 	struct wide key = load_block(keys[0], keys[1], keys[2], keys[3]);
 	struct wide pad = load_block(keys[0] + 16, keys[1] + 16, keys[2] + 16, keys[3] + 16);

@@ -24,25 +24,27 @@ import sys
 
 # What values are, as bits. A number that is public and points nowhere is 0.
 SECRET = 1
-RUNS = 2     # points to struct mb_run
+GROUP = 2    # points to struct mb_group or struct mb_feed
 JOB = 4      # points to struct aead_job
 TEXTS = 8    # points to struct mb_texts
 DATA = 16    # points to keys, texts, key stream, tags
 CONST = 32   # points to constants
 STACK = 64
-POINTERS = RUNS | JOB | TEXTS | DATA | CONST | STACK
-NAMES = {SECRET: "secret", RUNS: "runs", JOB: "job", TEXTS: "texts", DATA: "data",
+JOBS = 128   # points to pointers to struct aead_job
+POINTERS = GROUP | JOBS | JOB | TEXTS | DATA | CONST | STACK
+NAMES = {SECRET: "secret", GROUP: "group", JOBS: "jobs", JOB: "job", TEXTS: "texts", DATA: "data",
          CONST: "constants", STACK: "stack"}
 
 # Arguments of the functions, in order: rdi, rsi, rdx, rcx, r8, r9.
 SIGNATURES = [
-    (re.compile(r"^aead_mb_chacha_"), [RUNS, 0, 0, DATA, DATA]),
-    (re.compile(r"^aead_mb_xor_"), [JOB, DATA]),
-    (re.compile(r"^aead_mb_poly_"), [TEXTS, DATA, DATA]),
+    (re.compile(r"^aead_mb_chacha_"), [GROUP, GROUP, GROUP, GROUP, JOBS]),
+    (re.compile(r"^aead_mb_finish_"), [GROUP]),
+    (re.compile(r"^aead_mb_xor_"), [JOBS, 0, DATA]),
+    (re.compile(r"^aead_mb_poly_"), [TEXTS, 0, DATA, DATA]),
     (re.compile(r"^(leak|clean)_"), [TEXTS, DATA, 0]),
 ]
 # What 8 bytes loaded from public structs may be; fewer are a number.
-LOADS = {RUNS: JOB, JOB: DATA, TEXTS: DATA, CONST: 0, DATA: SECRET}
+LOADS = {GROUP: DATA, JOBS: JOB, JOB: DATA, TEXTS: DATA, CONST: 0, DATA: SECRET}
 
 WORDS = {
     "rax": "eax ax al ah", "rbx": "ebx bx bl bh", "rcx": "ecx cx cl ch", "rdx": "edx dx dl dh",
@@ -321,7 +323,7 @@ class Walk:
         marks, at = self.address(s, m)
         if code.mask and s.reg.get(code.mask, PUBLIC).marks & SECRET:
             raise Leak("the mask of a store depends on a secret")
-        if marks & (RUNS | JOB | TEXTS | CONST) and value.marks & SECRET:
+        if marks & (GROUP | JOBS | JOB | TEXTS | CONST) and value.marks & SECRET:
             raise Leak("a secret is stored where all is public")
         if not marks & POINTERS:
             raise Leak("stores through what is no known pointer")

@@ -203,6 +203,15 @@ PLAIN __m512i _mm512_permutex2var_epi64(__m512i x, __m512i index, __m512i y)
 	return out;
 }
 
+PLAIN __m512i _mm512_permutex2var_epi32(__m512i x, __m512i index, __m512i y)
+{
+	__m512i out;
+
+	EACH(16)
+	out.d[i] = (index.d[i] & 16 ? y : x).d[index.d[i] & 15];
+	return out;
+}
+
 PLAIN __m128i _mm_loadu_si32(const void *p)
 {
 	__m128i out;
