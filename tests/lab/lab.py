@@ -71,7 +71,8 @@ def measure(lab, sites, nodes, port, seconds, rows, problems):
 def one_port(port, kind, a, rows, problems, done):
     lab = Lab(keep=a.keep, name="lab " + port)
     with lab:
-        sites = Sites(lab, xdp=(1, 2) if port == "xdp" else ())
+        sites = Sites(lab, xdp=(1, 2) if port == "xdp" else (),
+                      dpdk=(1, 2) if port == "dpdk" else ())
         extra = {"port_kind": port} if kind is Causeway else {}
         nodes = [kind(lab, sites[n], **extra) for n in (1, 2)]
         pair(nodes[0], nodes[1], psk=genpsk())
@@ -127,7 +128,7 @@ def main():
     ap.add_argument("--down", action="store_true", help="remove what --keep left, and end")
     ap.add_argument("--cases", action="store_true", help="print a line a case as tests do")
     ap.add_argument("--json", metavar="FILE", help="write the rows as JSON, - for stdout")
-    ap.add_argument("--port", choices=("kernel", "xdp", "both"), default="both")
+    ap.add_argument("--port", choices=("kernel", "xdp", "dpdk", "both"), default="both")
     ap.add_argument("--time", type=float, default=1.5, help="seconds of each load")
     ap.add_argument("--node", choices=sorted(NODES), default="causeway",
                     help="what stands on the gateways (the foreign ones check the lab itself)")

@@ -13,6 +13,7 @@ import subprocess
 import time
 
 from netns import ROOT, LabError, Skip, run, tool, wait_for
+from topology import DPDK_WIRE
 
 PORT = 41641
 
@@ -174,7 +175,7 @@ class Boringtun(WgNode):
 
 
 class Causeway(Node):
-    """causeway-dp and causewayd with a file of static peers. port_kind: kernel or xdp."""
+    """causeway-dp and causewayd with a file of static peers. port_kind: kernel, xdp or dpdk."""
 
     kind = "causeway"
 
@@ -230,6 +231,11 @@ class Causeway(Node):
     def port_option(self):
         if self.port_kind == "xdp":
             return "xdp:wan=eth0,lan=%s,listen=%d,tun=%s" % (self.lan, self.port, self.tun)
+        if self.port_kind == "dpdk":
+            devices = ["net_af_packet%d;iface=%s%s;tap=%s" % (i, DPDK_WIRE, dev, dev)
+                       for i, dev in enumerate(["eth0"] + self.lan.split("+"))]
+            return "dpdk:wan=%s,lan=%s,listen=%d,tun=%s" % (
+                devices[0], "+".join(devices[1:]), self.port, self.tun)
         return "kernel:tun=%s,listen=%d" % (self.tun, self.port)
 
     def start_dp(self):

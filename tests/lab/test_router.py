@@ -36,7 +36,7 @@ FULL = (full_tunnel, full_tunnel_bulk)
 def cases():
     """In turns, so that the cases that run together are of different topologies."""
     queues = []
-    for port in ("kernel", "xdp"):
+    for port in ("kernel", "xdp", "dpdk"):
         for build, fns in ((build_lans, LANS + (LANS_XDP if port == "xdp" else ())),
                            (build_pair, PAIR), (build_pair, ECN), (build_hub, HUB),
                            (build_filter, FILTER), (build_full, FULL), (build_pair, (idle,))):

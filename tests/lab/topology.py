@@ -20,6 +20,10 @@ import time
 from netns import Lab, LabError, helper, wait_for
 
 
+# The name of an interface that DPDK has: this, and the old one.
+DPDK_WIRE = "wire-"
+
+
 class Site:
     """One site: its namespaces and addresses."""
 
@@ -88,10 +92,11 @@ class Wire:
 
 
 class Sites:
-    """Two or more sites. `xdp` prepares the interfaces for native XDP on veth."""
+    """Two or more sites. `xdp` prepares the interfaces for native XDP on veth, `dpdk` for
+    DPDK's net_af_packet with a TAP in the interface's place."""
 
     def __init__(self, lab, count=2, xdp=(), nat=(), wire=(), wire_options=(), seed=1,
-                 nat_udp_timeout=None, hosts=1, lan_mtu=1500):
+                 nat_udp_timeout=None, hosts=1, lan_mtu=1500, dpdk=()):
         self.lab = lab
         self.sites = {}
         self.defaults = (wire_options, seed, nat_udp_timeout, hosts, lan_mtu)
@@ -100,12 +105,12 @@ class Sites:
                      "addr add 203.0.113.254/24 dev br0",
                      "addr add 2001:db8::fe/64 dev br0 nodad")
         for n in range(1, count + 1):
-            self.add(n, n in xdp, n in nat, n in wire)
+            self.add(n, n in xdp, n in nat, n in wire, n in dpdk)
 
     def __getitem__(self, n):
         return self.sites[n]
 
-    def add(self, n, xdp=False, nat=False, wire=False):
+    def add(self, n, xdp=False, nat=False, wire=False, dpdk=False):
         """One site more."""
         wire_options, seed, nat_udp_timeout, hosts, lan_mtu = self.defaults
         lab, s = self.lab, Site(n)
@@ -143,6 +148,9 @@ class Sites:
             s.nat.ip("addr add 192.168.%d.1/24 dev eth1" % n)
         self.inet.ip("link set port%d master br0" % n)
         lab.veth(s.gw, "eth1", s.host, "eth0")
+        if dpdk:
+            for dev in ("eth0", "eth1"):
+                self.give_to_dpdk(s.gw, dev)
 
         s.gw.sysctl("net.ipv4.ip_forward", 1, "net.ipv6.conf.all.forwarding", 1,
                     "net.ipv4.conf.all.rp_filter", 0, "net.ipv4.conf.default.rp_filter", 0)
@@ -160,6 +168,8 @@ class Sites:
                       "addr add fd%02d::%x/64 dev eth0 nodad" % (n, 2 + h))
         if xdp:
             self.prepare_xdp(s, chain)
+        if dpdk:
+            self.finish_checksums(s, chain)
         if wire_ns:
             s.wire = Wire(lab, wire_ns, wire_options, seed + n)
 
@@ -187,6 +197,26 @@ table ip guard {
         if udp_timeout:
             s.nat.sysctl("net.netfilter.nf_conntrack_udp_timeout", udp_timeout,
                          "net.netfilter.nf_conntrack_udp_timeout_stream", udp_timeout)
+
+    @staticmethod
+    def give_to_dpdk(gw, dev):
+        """Interface `dev` becomes the wire behind net_af_packet, and a TAP takes its name. What
+        DPDK has seen the kernel must not see as well."""
+        wire = DPDK_WIRE + dev
+        gw.ip("link set %s down" % dev, "link set %s name %s" % (dev, wire))
+        gw.sysctl("net.ipv6.conf.%s.disable_ipv6" % wire, 1)
+        gw.nft("table netdev %s {\n chain c {\n  type filter hook ingress device \"%s\" priority 0;\n"
+               "  drop\n }\n}\n" % (dev, wire))
+        gw.offload(wire, "gro", "off")
+        gw.ip("link set %s up" % wire, "tuntap add dev %s mode tap" % dev, "link set %s up" % dev)
+
+    @staticmethod
+    def finish_checksums(s, chain=()):
+        """A frame comes to DPDK as its sender left it: whole, and one packet."""
+        off = ("tx", "off", "tso", "off", "gso", "off", "tx-udp-segmentation", "off")
+        s.host.offload("eth0", *off)
+        for outer, outer_if, _, _ in chain:
+            outer.offload(outer_if, *off)
 
     @staticmethod
     def prepare_xdp(s, chain=()):

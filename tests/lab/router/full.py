@@ -17,7 +17,7 @@ def build_full(st):
            "addr add %s/32 dev lo" % WEB4, "addr add %s/128 dev lo" % WEB6,
            *["route add %s via %s" % (x, s[2].wan6 if ":" in x else s[2].wan4)
              for x in (s[1].net4, s[1].net6, s[1].mesh4 + "/32", s[1].mesh6 + "/128")])
-    if st.port == "xdp":
+    if st.port != "kernel":
         s.inet.offload("web", "gro", "on", "tx", "off")
         web.offload("eth0", "gro", "on", "tx", "off")
     s[2].gw.ip("route add %s via 203.0.113.80" % WEB4, "route add %s via 2001:db8::80" % WEB6)

@@ -8,6 +8,7 @@ from cases import check
 from flows import tcp, tcp_gbit
 from nodes import PORT
 from router.packets import all_pings, leaving, mac, ping
+from topology import Sites
 
 BEHIND4, BEHIND6 = "10.50.0.0/24", "fd50::/64"
 
@@ -18,12 +19,16 @@ def build_lans(st):
     one, lab = s[1], st.lab
     st.host_b = lab.ns("host1b")
     lab.veth(one.gw, "eth2", st.host_b, "eth0")
+    if st.port == "dpdk":
+        Sites.give_to_dpdk(one.gw, "eth2")
     one.gw.ip("addr add 10.11.0.1/24 dev eth2", "addr add fd11::1/64 dev eth2 nodad")
     st.host_b.ip("addr add 10.11.0.2/24 dev eth0", "addr add fd11::2/64 dev eth0 nodad",
                  "route add default via 10.11.0.1", "route add default via fd11::1")
     if st.port == "xdp":
         one.gw.offload("eth2", "gro", "on", "tx", "off")
         st.host_b.offload("eth0", "gro", "on", "tx", "off")
+    elif st.port == "dpdk":
+        st.host_b.offload("eth0", "tx", "off", "tso", "off", "gso", "off")
     # The networks behind either host of site 1.
     for host in (one.host, st.host_b):
         host.ip("addr add 10.50.0.1/32 dev lo", "addr add fd50::1/128 dev lo")
@@ -32,7 +37,7 @@ def build_lans(st):
     lab.veth(s.inet, "isp2", st.isp2, "eth0")
     s.inet.ip("link set isp2 master br0")
     st.isp2.ip("addr add 203.0.113.253/24 dev eth0")
-    if st.port == "xdp":
+    if st.port != "kernel":
         s.inet.offload("isp2", "gro", "on", "tx", "off")
         st.isp2.offload("eth0", "gro", "on", "tx", "off")
     for ns, dev in ((s.inet, "br0"), (st.isp2, "eth0")):

@@ -61,8 +61,9 @@ class Stage:
             check(n.alive(), "%s: a program ended\n%s" % (n.site.name, n.logs()))
 
     def sites(self, count):
-        xdp = {"kernel": (), "xdp": range(1, count + 1), "mixed": (2,)}[self.port]
-        self.s = Sites(self.lab, count, xdp=xdp)
+        every = range(1, count + 1)
+        xdp = {"xdp": every, "mixed": (2,)}.get(self.port, ())
+        self.s = Sites(self.lab, count, xdp=xdp, dpdk=every if self.port == "dpdk" else ())
         return self.s
 
     def node(self, n, **kw):
