@@ -293,7 +293,7 @@ static void loop_run(struct loop *l)
 static int run(struct loop *l, const struct options *o, const struct aead_engine *engine)
 {
 	struct dataplane *dp = &l->dp;
-	struct port_env env = {.workers = o->workers};
+	struct port_env env = {.workers = o->workers, .lanes = o->lanes};
 	struct loop_fd on_signal_fd, on_event_fd, on_timer_fd;
 	int ret, error = 0;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dataplane/crypto/aead.h"
+#include "lib/wire/lane.h"
 
 static const char usage[] =
 	"usage: causeway-dp --port SPEC [OPTION...]\n"
@@ -23,6 +24,8 @@ static const char usage[] =
 	"  --socket PATH       where causewayd and the CLI connect\n"
 	"                      (default /run/causeway/dp.sock)\n"
 	"  --workers N         threads that move packets (default 1)\n"
+	"  --lanes N           UDP port pairs that one peer's traffic may spread over, 0 to 16\n"
+	"                      (default: as many as workers; none with one)\n"
 	"  --cpus A,B,...      core of the control thread, then of each worker\n"
 	"                      (default: all float over the allowed cores)\n"
 	"  --no-huge           run without hugepages\n"
@@ -36,6 +39,7 @@ enum {
 	OPT_PORT = 1,
 	OPT_SOCKET,
 	OPT_WORKERS,
+	OPT_LANES,
 	OPT_CPUS,
 	OPT_NO_HUGE,
 	OPT_MEMORY,
@@ -50,6 +54,7 @@ static const struct option longopts[] = {
 	{"port", required_argument, NULL, OPT_PORT},
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"lanes", required_argument, NULL, OPT_LANES},
 	{"cpus", required_argument, NULL, OPT_CPUS},
 	{"no-huge", no_argument, NULL, OPT_NO_HUGE},
 	{"memory", required_argument, NULL, OPT_MEMORY},
@@ -114,6 +119,9 @@ static int set(struct options *o, int opt, const char *value)
 		return 0;
 	case OPT_WORKERS:
 		return number("workers", value, 1, PORT_WORKERS_MAX, &o->workers);
+	case OPT_LANES:
+		o->has_lanes = true;
+		return number("lanes", value, 0, LANE_MAX, &o->lanes);
 	case OPT_CPUS:
 		return cpu_list(o, value);
 	case OPT_NO_HUGE:
@@ -163,6 +171,11 @@ int options_parse(int argc, char **argv, struct options *o)
 		fputs("causeway-dp: no --port given, so there is nothing to forward\n", stderr);
 		return -EINVAL;
 	}
+	/* A worker sends in one lane. */
+	if (!o->has_lanes || o->lanes > o->workers)
+		o->lanes = o->workers > 1 ? o->workers : 0;
+	if (o->lanes > LANE_MAX)
+		o->lanes = LANE_MAX;
 	if (o->cpus && o->cpu_count != o->workers + 1)
 		return bad("cpus", o->cpus,
 			   "want one core for the control thread and one a worker");

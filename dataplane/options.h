@@ -14,6 +14,8 @@ struct options {
 	const char *ports[PORTS_MAX];
 	unsigned port_count;
 	unsigned workers;
+	unsigned lanes; /* lane ports of each port, 0: off */
+	bool has_lanes;
 	const char *cpus; /* NULL: workers float over all cores */
 	unsigned cpu_list[PORT_WORKERS_MAX + 1];
 	unsigned cpu_count;

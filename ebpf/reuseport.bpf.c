@@ -2,8 +2,9 @@
 /*
  * The sk_reuseport program of the `kernel` port: which socket of the group a
  * datagram goes to. Data messages (WireGuard type 4, plain or inside Geneve) go
- * to one of the workers' sockets, chosen by the hash of the 4-tuple so that a
- * flow stays with its worker; everything else goes to causewayd's.
+ * to one of the workers' sockets; everything else goes to causewayd's. Which worker
+ * is the receiver index modulo their number, so that the lanes of a peer come to
+ * different ones (docs/protocol/lanes.md); inside Geneve, the hash of the 4-tuple.
  *
  * Each group (IPv4, IPv6, one a listening port) has an instance of its own, since
  * a program can select sockets of its own group only. A socket leaves its map by
@@ -62,26 +63,29 @@ static __always_inline int verdict(enum reuseport_verdict v)
 }
 
 /* ctx->data is the UDP header; what lies behind it may be paged out of line. */
-static __always_inline enum message_kind kind_of(struct sk_reuseport_md *ctx)
+static __always_inline enum message_kind kind_of(struct sk_reuseport_md *ctx, __u32 *spread)
 {
 	__u8 peek[MESSAGE_PEEK_BYTES];
+	enum message_kind kind;
 
 	if (ctx->len < sizeof(struct udphdr) + MESSAGE_PEEK_BYTES ||
 	    bpf_skb_load_bytes(ctx, sizeof(struct udphdr), peek, sizeof(peek)))
 		return MESSAGE_OTHER;
-	return message_kind(peek, ctx->len - sizeof(struct udphdr));
+	kind = message_kind(peek, ctx->len - sizeof(struct udphdr));
+	if (kind == MESSAGE_DATA)
+		*spread = peek[4] | peek[5] << 8 | peek[6] << 16 | (__u32)peek[7] << 24;
+	return kind;
 }
 
 SEC("sk_reuseport")
 int choose_socket(struct sk_reuseport_md *ctx)
 {
-	enum message_kind kind = kind_of(ctx);
-	__u32 count = worker_count;
-	__u32 slot = 0;
+	__u32 spread = ctx->hash, count = worker_count, slot = 0;
+	enum message_kind kind = kind_of(ctx, &spread);
 
 	if (kind == MESSAGE_DATA || kind == MESSAGE_DATA_GENEVE) {
 		if (count)
-			slot = ctx->hash % count;
+			slot = spread % count;
 		if (!bpf_sk_select_reuseport(ctx, &workers, &slot, 0))
 			return verdict(kind == MESSAGE_DATA ? REUSEPORT_DATA
 							    : REUSEPORT_DATA_GENEVE);

@@ -33,6 +33,9 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* UDP ports that are ours, network order; 0 = unused. Set before loading. */
 const volatile __be16 listen_ports[STEER_PORTS_MAX];
+/* And these, in a row, host order (docs/protocol/lanes.md). */
+const volatile __u16 lane_first;
+const volatile __u16 lane_count;
 
 static __always_inline int verdict(enum steer_verdict v, int action)
 {
@@ -80,7 +83,7 @@ static __always_inline int is_our_port(__be16 port)
 	for (int i = 0; i < STEER_PORTS_MAX; i++)
 		if (listen_ports[i] == port)
 			return 1;
-	return 0;
+	return (__u32)bpf_ntohs(port) - lane_first < lane_count;
 }
 
 static __always_inline int wan_error(int error)

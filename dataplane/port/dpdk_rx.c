@@ -83,7 +83,10 @@ static enum verdict judge_message(const struct dpdk_port *x, const struct datapl
 {
 	const struct ip_udp_header *udp = (const struct ip_udp_header *)udp_at;
 
-	if (left < IP_UDP_HEADER_BYTES + 4u || be16_get(&udp->dst_port) != x->udp.listen_port)
+	if (left < IP_UDP_HEADER_BYTES + 4u)
+		return TO_KERNEL;
+	if (be16_get(&udp->dst_port) != x->udp.listen_port &&
+	    (uint32_t)be16_get(&udp->dst_port) - x->udp.lane_first >= x->udp.lane_count)
 		return TO_KERNEL;
 	if (wg_msg_classify(udp_at + IP_UDP_HEADER_BYTES, left - IP_UDP_HEADER_BYTES) !=
 	    WG_MSG_DATA)
@@ -166,7 +169,7 @@ static void prefetch_payload(const struct frame *f)
 }
 
 static void take(struct batch *b, struct rte_mbuf *m, unsigned netdev, bool is_wan,
-		 struct dpapi_addr *remote)
+		 const struct frame_outer *outer, struct dpapi_addr *remote)
 {
 	struct packet *pkt = batch_add(b);
 	struct frame f = {
@@ -183,6 +186,8 @@ static void take(struct batch *b, struct rte_mbuf *m, unsigned netdev, bool is_w
 	reason = is_wan ? frame_outside(pkt, &f, remote) : frame_inside(pkt, &f);
 	if (reason)
 		packet_drop(pkt, reason);
+	else if (is_wan)
+		frame_set_lane(pkt, outer);
 }
 
 static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct batch *b)
@@ -207,7 +212,7 @@ static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct ba
 		}
 		switch (judge(x, w->dp, m[k], mac, is_wan)) {
 		case TO_DATAPLANE:
-			take(b, m[k], s->netdev, is_wan, &dw->remote[i][b->n]);
+			take(b, m[k], s->netdev, is_wan, &dw->outer, &dw->remote[i][b->n]);
 			break;
 		case TO_KERNEL:
 			dpdk_port_to_kernel(x, dw, s->netdev, rte_pktmbuf_mtod(m[k], void *),

@@ -161,7 +161,7 @@ static void ipv4_template(struct frame_hop *h)
 }
 
 int frame_hop_init(struct frame_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
-		   const struct frame_outer *outer, uint64_t now_ns)
+		   unsigned lane, const struct frame_outer *outer, uint64_t now_ns)
 {
 	struct ether_head *eth = (struct ether_head *)h->header;
 	const struct neigh_source *source;
@@ -177,7 +177,8 @@ int frame_hop_init(struct frame_hop *h, struct nexthop *n, const struct dpapi_ad
 	/* The source address is the interface's of the next hop's family. */
 	if (!source->has_addr || n->family != remote->family)
 		return -ENOENT;
-	endpoint_of(&h->src, remote->family, source->addr, outer->listen_port);
+	endpoint_of(&h->src, remote->family, source->addr,
+		    lane ? (uint16_t)(outer->lane_first + lane - 1) : outer->listen_port);
 	endpoint_of(&h->dst, remote->family, remote->bytes, remote->port);
 	if (remote->family == AF_INET) {
 		be16_put(&eth->type, ETHER_TYPE_IPV4);

@@ -45,10 +45,22 @@ enum drop_reason frame_inside(struct packet *p, const struct frame *f);
 /* What the worker's outer headers need. */
 struct frame_outer {
 	uint16_t listen_port;
+	uint16_t lane_first; /* port of lane 1; the others' follow */
+	uint16_t lane_count;
 	uint16_t next_id; /* of IPv4 packets that may be fragmented on their way */
 };
 
 #define FRAME_HEADER_MAX (ETHER_HEADER_BYTES + UDP_ENCAP_V6_BYTES)
+
+/* Which of our ports an outside packet came to: its vni_lane. */
+static inline void frame_set_lane(struct packet *p, const struct frame_outer *outer)
+{
+	const struct ip_udp_header *udp = (const struct ip_udp_header *)p->data - 1;
+	uint32_t i = (uint32_t)be16_get(&udp->dst_port) - outer->lane_first;
+
+	if (i < outer->lane_count)
+		p->vni_lane = (i + 1) << PACKET_LANE_SHIFT;
+}
 
 /* What all frames of a batch to one next hop (and remote) share. Its maker's, for a batch. */
 struct frame_hop {
@@ -61,14 +73,15 @@ struct frame_hop {
 };
 
 /*
- * For inner packets (remote NULL), or sealed messages to remote, over next hop n.
+ * For inner packets (remote NULL), or sealed messages from that lane's port to remote,
+ * over next hop n.
  *
  *   0         ready
  *   -ENOENT   the neighbour is not resolved, or the interface has no address of the
  *             remote's family: the kernel's turn
  */
 int frame_hop_init(struct frame_hop *h, struct nexthop *n, const struct dpapi_addr *remote,
-		   const struct frame_outer *outer, uint64_t now_ns);
+		   unsigned lane, const struct frame_outer *outer, uint64_t now_ns);
 
 /*
  * Builds the frame for p. Fills f; its mbuf is p's own or a new one of pool. p keeps

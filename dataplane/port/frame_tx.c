@@ -43,7 +43,7 @@ static void find_hop(struct last_hop *last, struct port *p, struct worker *w,
 	last->mtu = 0;
 	if (number == NEXTHOP_NONE || n->port != p->index || n->netdev >= p->netdev_count)
 		return;
-	if (!frame_hop_init(&last->hop, n, last->remote, outer, now_ns))
+	if (!frame_hop_init(&last->hop, n, last->remote, packet_lane(pkt), outer, now_ns))
 		last->mtu = __atomic_load_n(&p->netdev[n->netdev].mtu, __ATOMIC_RELAXED);
 }
 
@@ -83,6 +83,7 @@ void frame_tx_prepare(struct frame_tx *fs, struct port *p, struct worker *w, str
 			is_new = last.remote || pkt->nexthop != last.number;
 			last.remote = NULL;
 		} else if (pkt->out == PACKET_OUT_UDP) {
+			/* A lane's remote is an object of its own. */
 			is_new = pkt->remote != last.remote;
 			last.remote = pkt->remote;
 		} else {

@@ -136,6 +136,7 @@ static void set_public_fields(struct port *p, struct dpdk_port *x)
 	memcpy(p->tun_name, x->tun.name, sizeof(p->tun_name));
 	p->tun_ifindex = x->tun.ifindex;
 	p->listen_port = x->udp.listen_port;
+	p->lanes = (uint16_t)x->udp.lane_count;
 	p->mtu_max = (uint16_t)(rte_pktmbuf_data_room_size(x->pool) - RTE_PKTMBUF_HEADROOM -
 				ETHER_HEADER_BYTES - PACKET_TAILROOM);
 	p->features = tun_features(&x->tun) | udp_features(&x->udp);
@@ -182,8 +183,13 @@ static int dpdk_open(struct port *p, const char *text, const struct port_env *en
 	rc = udp_open(&x->udp, spec.listen_port, env->workers, err);
 	if (rc)
 		goto close_tun;
+	udp_open_lanes(&x->udp, env->lanes);
 	for (unsigned i = 0; i < env->workers; i++)
-		x->worker[i].outer.listen_port = x->udp.listen_port;
+		x->worker[i].outer = (struct frame_outer){
+			.listen_port = x->udp.listen_port,
+			.lane_first = x->udp.lane_first,
+			.lane_count = (uint16_t)x->udp.lane_count,
+		};
 	rc = open_devices(p, x, &spec, err);
 	if (rc)
 		goto close_udp;
@@ -241,7 +247,7 @@ static unsigned dpdk_sources(struct port *p, unsigned worker, struct port_source
 			(struct port_source){.fd = x->udp.fd[UDP_V6][worker], .is_outside = true};
 	for (unsigned i = 0; i < dw->source_count; i++)
 		out[n++] = own_source(p, x, &dw->source[i]);
-	return n;
+	return n + udp_lane_sources(&x->udp, worker, out + n);
 }
 
 static unsigned dpdk_rx(struct port *p, struct worker *w, unsigned source, struct batch *b)
@@ -250,6 +256,8 @@ static unsigned dpdk_rx(struct port *p, struct worker *w, unsigned source, struc
 	unsigned first = first_own_source(x);
 
 	b->port_in = p->index;
+	if (source >= first + x->worker[w->id].source_count)
+		return udp_rx_lane(&x->udp, source - first - x->worker[w->id].source_count, w, b);
 	if (source >= first)
 		return dpdk_port_rx(p, w, source - first, b);
 	if (source == SOURCE_TUN)

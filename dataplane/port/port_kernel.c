@@ -6,7 +6,7 @@
  *   kernel:tun=NAME,listen=PORT[,mtu=BYTES]
  *
  * All the work is in tun.h and udp.h; here they are put together. Sources of a
- * worker: its TUN queue, its IPv4 and its IPv6 socket.
+ * worker: its TUN queue, its IPv4 and its IPv6 socket, those of its lanes.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -109,9 +109,11 @@ static int kernel_open(struct port *p, const char *text, const struct port_env *
 	rc = udp_open(&k->udp, spec.listen, env->workers, err);
 	if (rc)
 		goto close_tun;
+	udp_open_lanes(&k->udp, env->lanes);
 	memcpy(p->tun_name, k->tun.name, sizeof(p->tun_name));
 	p->tun_ifindex = k->tun.ifindex;
 	p->listen_port = k->udp.listen_port;
+	p->lanes = (uint16_t)k->udp.lane_count;
 	p->mtu_max = TUN_MTU_MAX;
 	p->features = tun_features(&k->tun) | udp_features(&k->udp);
 	p->control_fd_v4 = k->udp.control_fd[UDP_V4];
@@ -137,6 +139,11 @@ static void kernel_close(struct port *p)
 	p->control_fd_v6 = -1;
 }
 
+static unsigned first_lane(const struct kernel_port *k)
+{
+	return k->udp.control_fd[UDP_V6] >= 0 ? SOURCE_COUNT : SOURCE_UDP_V6;
+}
+
 static unsigned kernel_sources(struct port *p, unsigned worker, struct port_source *out)
 {
 	struct kernel_port *k = p->priv;
@@ -144,11 +151,10 @@ static unsigned kernel_sources(struct port *p, unsigned worker, struct port_sour
 	out[SOURCE_TUN] = (struct port_source){.fd = k->tun.queue[worker].fd};
 	out[SOURCE_UDP_V4] =
 		(struct port_source){.fd = k->udp.fd[UDP_V4][worker], .is_outside = true};
-	if (k->udp.fd[UDP_V6][worker] < 0)
-		return SOURCE_UDP_V6;
-	out[SOURCE_UDP_V6] =
-		(struct port_source){.fd = k->udp.fd[UDP_V6][worker], .is_outside = true};
-	return SOURCE_COUNT;
+	if (k->udp.fd[UDP_V6][worker] >= 0)
+		out[SOURCE_UDP_V6] =
+			(struct port_source){.fd = k->udp.fd[UDP_V6][worker], .is_outside = true};
+	return first_lane(k) + udp_lane_sources(&k->udp, worker, out + first_lane(k));
 }
 
 static unsigned kernel_rx(struct port *p, struct worker *w, unsigned source, struct batch *b)
@@ -158,6 +164,8 @@ static unsigned kernel_rx(struct port *p, struct worker *w, unsigned source, str
 	b->port_in = p->index;
 	if (source == SOURCE_TUN)
 		return tun_rx(&k->tun, w, b);
+	if (source >= first_lane(k))
+		return udp_rx_lane(&k->udp, source - first_lane(k), w, b);
 	return udp_rx(&k->udp, source == SOURCE_UDP_V4 ? UDP_V4 : UDP_V6, w, b);
 }
 

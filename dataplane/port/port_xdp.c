@@ -5,8 +5,8 @@
  * data. TUN and UDP sockets stand beside it for what the kernel hands us and
  * what we leave to it.
  *
- * Sources of a worker: its TUN queue, its IPv4 and IPv6 socket, then its queues
- * of the interfaces. Arguments: xdp_spec.h; sending: xdp_tx.c; what an operator
+ * Sources of a worker: its TUN queue, its IPv4 and IPv6 socket, its queues of the
+ * interfaces, the sockets of its lanes. Arguments: xdp_spec.h; sending: xdp_tx.c; what an operator
  * sees: xdp_show.c. A frame is one mbuf, which limits the MTU of the interfaces
  * (and of peers); multi-buffer frames are probed for, but not used.
  */
@@ -199,6 +199,7 @@ static void set_public_fields(struct port *p, struct xdp_port *x)
 	memcpy(p->tun_name, x->tun.name, sizeof(p->tun_name));
 	p->tun_ifindex = x->tun.ifindex;
 	p->listen_port = x->udp.listen_port;
+	p->lanes = (uint16_t)x->udp.lane_count;
 	p->mtu_max = (uint16_t)(x->area.frame_bytes - ETHER_HEADER_BYTES - PACKET_TAILROOM);
 	p->features = tun_features(&x->tun) | udp_features(&x->udp) |
 		      (is_native ? DPAPI_FEATURE_XDP_DRV : 0) |
@@ -240,7 +241,8 @@ static int open_frames(struct port *p, struct xdp_port *x, const struct xdp_spec
 
 	if (rc)
 		return rc;
-	rc = xdp_steer_open(&x->steer, x->udp.listen_port, err);
+	rc = xdp_steer_open(&x->steer, x->udp.listen_port, x->udp.lane_first, x->udp.lane_count,
+			    err);
 	if (rc)
 		return rc;
 	rc = open_queues(p, x, queues, err);
@@ -278,8 +280,13 @@ static int xdp_open(struct port *p, const char *text, const struct port_env *env
 	rc = udp_open(&x->udp, spec.listen_port, env->workers, err);
 	if (rc)
 		goto close_tun;
+	udp_open_lanes(&x->udp, env->lanes);
 	for (unsigned i = 0; i < env->workers; i++)
-		x->worker[i].outer.listen_port = x->udp.listen_port;
+		x->worker[i].outer = (struct frame_outer){
+			.listen_port = x->udp.listen_port,
+			.lane_first = x->udp.lane_first,
+			.lane_count = (uint16_t)x->udp.lane_count,
+		};
 	x->has_multi_buffer = xdp_queue_has_multi_buffer();
 	rc = open_frames(p, x, &spec, err);
 	if (rc)
@@ -329,7 +336,7 @@ static unsigned xdp_sources(struct port *p, unsigned worker, struct port_source 
 			.is_polled = true,
 		};
 	}
-	return n;
+	return n + udp_lane_sources(&x->udp, worker, out + n);
 }
 
 static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct batch *b)
@@ -348,6 +355,8 @@ static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct ba
 
 		if (reason)
 			packet_drop(pkt, reason);
+		else if (is_outside)
+			frame_set_lane(pkt, &xw->outer);
 	}
 	if (is_outside)
 		w->stats.rx_outside += n;
@@ -362,6 +371,8 @@ static unsigned xdp_rx(struct port *p, struct worker *w, unsigned source, struct
 	unsigned first = first_queue_source(x);
 
 	b->port_in = p->index;
+	if (source >= first + x->worker[w->id].rx_count)
+		return udp_rx_lane(&x->udp, source - first - x->worker[w->id].rx_count, w, b);
 	if (source >= first)
 		return rx_queue(p, w, source - first, b);
 	if (source == SOURCE_TUN)

@@ -9,9 +9,14 @@
 #include <bpf/libbpf.h>
 
 #include "dataplane/port/udp_uapi.h"
+#include "dataplane/worker.h"
 #include "ebpf/steer_shared.h"
 #include "lib/base/bug.h"
 #include "reuseport.skel.h"
+
+/* Above what kernels give out by themselves. */
+#define LANE_PORT_FIRST 61000u
+#define LANE_BLOCKS	256u /* of LANE_MAX ports */
 
 #define BUFFER_BYTES (4 << 20) /* the kernel doubles it for its own overhead */
 
@@ -24,10 +29,11 @@ struct option {
 };
 
 static const struct option common_options[] = {
-	{SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"},
 	{SOL_SOCKET, SO_MARK, PORT_FWMARK, "SO_MARK (needs CAP_NET_ADMIN)"},
 	{IPPROTO_UDP, UDP_GRO, 1, "UDP_GRO"},
 };
+
+static const struct option reuseport_option = {SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"};
 
 static const struct option v4_options[] = {
 	{IPPROTO_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
@@ -78,9 +84,13 @@ static int bind_any(int fd, enum udp_family family, uint16_t port)
 	return rc ? -errno : 0;
 }
 
-static int set_all_options(struct udp_group *g, int fd, enum udp_family family, char *err)
+static int set_all_options(struct udp_group *g, int fd, enum udp_family family, bool is_member,
+			   char *err)
 {
 	int rc = set_options(fd, common_options, ARRAY_SIZE(common_options), err);
+
+	if (!rc && is_member)
+		rc = set_options(fd, &reuseport_option, 1, err);
 
 	if (!rc && family == UDP_V4)
 		rc = set_options(fd, v4_options, ARRAY_SIZE(v4_options), err);
@@ -91,8 +101,9 @@ static int set_all_options(struct udp_group *g, int fd, enum udp_family family, 
 	return rc;
 }
 
-/* A bound member of the group, or a negative errno. */
-static int open_socket(struct udp_group *g, enum udp_family family, char *err)
+/* A bound member of the group, or a socket of its own; or a negative errno. */
+static int open_socket(struct udp_group *g, enum udp_family family, uint16_t port, bool is_member,
+		       char *err)
 {
 	int fd = socket(family == UDP_V4 ? AF_INET : AF_INET6,
 			SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -103,12 +114,12 @@ static int open_socket(struct udp_group *g, enum udp_family family, char *err)
 		snprintf(err, PORT_ERROR_TEXT, "UDP socket: %s", strerror(-rc));
 		return rc;
 	}
-	rc = set_all_options(g, fd, family, err);
+	rc = set_all_options(g, fd, family, is_member, err);
 	if (rc)
 		goto fail;
-	rc = bind_any(fd, family, g->listen_port);
+	rc = bind_any(fd, family, port);
 	if (rc) {
-		snprintf(err, PORT_ERROR_TEXT, "listen=%u (%s): %s%s", g->listen_port,
+		snprintf(err, PORT_ERROR_TEXT, "listen=%u (%s): %s%s", port,
 			 family == UDP_V4 ? "IPv4" : "IPv6", strerror(-rc),
 			 rc == -EADDRINUSE ? ": by another program or user" : "");
 		goto fail;
@@ -132,7 +143,7 @@ static int learn_port(struct udp_group *g, int fd)
 
 static int open_family_sockets(struct udp_group *g, enum udp_family family, char *err)
 {
-	int fd = open_socket(g, family, err);
+	int fd = open_socket(g, family, g->listen_port, true, err);
 
 	if (fd < 0)
 		return fd;
@@ -140,7 +151,7 @@ static int open_family_sockets(struct udp_group *g, enum udp_family family, char
 	if (!g->listen_port && learn_port(g, fd))
 		return -EADDRNOTAVAIL;
 	for (unsigned i = 0; i < g->worker_count; i++) {
-		fd = open_socket(g, family, err);
+		fd = open_socket(g, family, g->listen_port, true, err);
 		if (fd < 0)
 			return fd;
 		g->fd[family][i] = fd;
@@ -246,6 +257,8 @@ int udp_open(struct udp_group *g, uint16_t listen_port, unsigned workers, char *
 		g->control_fd[f] = -1;
 		for (unsigned i = 0; i < PORT_WORKERS_MAX; i++)
 			g->fd[f][i] = -1;
+		for (unsigned i = 0; i < LANE_MAX; i++)
+			g->lane_fd[f][i] = -1;
 	}
 	for (unsigned i = 0; i < workers; i++) {
 		g->tx[i] = udp_tx_new();
@@ -267,8 +280,87 @@ fail:
 	return rc;
 }
 
+static void close_lanes(struct udp_group *g)
+{
+	for (unsigned f = 0; f < UDP_FAMILIES; f++) {
+		for (unsigned i = 0; i < LANE_MAX; i++) {
+			if (g->lane_fd[f][i] >= 0)
+				close(g->lane_fd[f][i]);
+			g->lane_fd[f][i] = -1;
+			udp_rx_free(g->lane_rx[f][i]);
+			g->lane_rx[f][i] = NULL;
+		}
+	}
+	g->lane_count = 0;
+}
+
+static bool open_lane(struct udp_group *g, enum udp_family family, unsigned i)
+{
+	char err[PORT_ERROR_TEXT];
+
+	g->lane_rx[family][i] = udp_rx_new();
+	g->lane_fd[family][i] = open_socket(g, family, (uint16_t)(g->lane_first + i), false, err);
+	return g->lane_rx[family][i] && g->lane_fd[family][i] >= 0;
+}
+
+void udp_open_lanes(struct udp_group *g, unsigned lanes)
+{
+	bool has_v6 = g->control_fd[UDP_V6] >= 0;
+
+	if (lanes > LANE_MAX)
+		lanes = LANE_MAX;
+	for (unsigned block = 0; lanes && block < LANE_BLOCKS; block++) {
+		bool ok = true;
+
+		g->lane_first = (uint16_t)(LANE_PORT_FIRST +
+					   LANE_MAX * ((g->listen_port + block) % LANE_BLOCKS));
+		/* The listen port itself may lie there. */
+		for (unsigned i = 0; ok && i < lanes; i++)
+			ok = open_lane(g, UDP_V4, i) && (!has_v6 || open_lane(g, UDP_V6, i));
+		if (ok) {
+			g->lane_count = lanes;
+			return;
+		}
+		close_lanes(g);
+	}
+}
+
+/* Number i of the lanes that this worker receives; 0: it has no more. */
+static unsigned lane_of(const struct udp_group *g, unsigned worker, unsigned i)
+{
+	unsigned lane = 1 + worker + i * g->worker_count;
+
+	return lane <= g->lane_count ? lane : 0;
+}
+
+unsigned udp_lane_sources(const struct udp_group *g, unsigned worker, struct port_source *out)
+{
+	unsigned n = 0, lane;
+
+	for (unsigned i = 0; (lane = lane_of(g, worker, i)); i++) {
+		for (unsigned f = 0; f < UDP_FAMILIES; f++) {
+			if (g->control_fd[f] < 0)
+				continue;
+			out[n++] = (struct port_source){.fd = g->lane_fd[f][lane - 1],
+							.is_outside = true};
+		}
+	}
+	return n;
+}
+
+unsigned udp_rx_lane(struct udp_group *g, unsigned i, struct worker *w, struct batch *b)
+{
+	bool has_v6 = g->control_fd[UDP_V6] >= 0;
+	enum udp_family family = has_v6 && i % 2 ? UDP_V6 : UDP_V4;
+	unsigned lane = lane_of(g, w->id, has_v6 ? i / 2 : i);
+
+	return udp_rx_from(g->lane_rx[family][lane - 1], g->lane_fd[family][lane - 1],
+			   lane << PACKET_LANE_SHIFT, w, b);
+}
+
 void udp_close(struct udp_group *g)
 {
+	close_lanes(g);
 	for (unsigned f = 0; f < UDP_FAMILIES; f++) {
 		for (unsigned i = 0; i < g->worker_count; i++) {
 			if (g->fd[f][i] >= 0)
@@ -325,6 +417,9 @@ void udp_show(const struct udp_group *g, struct json_out *js)
 	json_out_object(js, "udp");
 	json_out_u64(js, "listen", g->listen_port);
 	json_out_u64(js, "sockets", g->worker_count);
+	json_out_u64(js, "lanes", g->lane_count);
+	if (g->lane_count)
+		json_out_u64(js, "lane_port", g->lane_first);
 	json_out_bool(js, "ipv6", g->control_fd[UDP_V6] >= 0);
 	json_out_bool(js, "gso", g->has_gso);
 	json_out_bool(js, "gro", g->has_gro);

@@ -158,7 +158,7 @@ static bool receive(struct udp_rx *rx, int fd, struct worker *w)
 	return n == (int)want;
 }
 
-static void hand_out(struct udp_rx *rx, struct batch *b)
+static void hand_out(struct udp_rx *rx, uint32_t vni_lane, struct batch *b)
 {
 	while (rx->cursor < rx->count) {
 		struct message *m = &rx->message[rx->cursor];
@@ -176,6 +176,7 @@ static void hand_out(struct udp_rx *rx, struct batch *b)
 			p->len = (uint16_t)(left < m->segment ? left : m->segment);
 			p->remote = &rx->remote[rx->cursor];
 			p->outer_tos = m->tos;
+			p->vni_lane = vni_lane;
 			p->kind = PACKET_DATA;
 			p->flags = PACKET_FROM_OUTSIDE;
 			m->done += p->len ? p->len : 1u;
@@ -184,19 +185,24 @@ static void hand_out(struct udp_rx *rx, struct batch *b)
 	}
 }
 
-unsigned udp_rx(struct udp_group *g, enum udp_family family, struct worker *w, struct batch *b)
+unsigned udp_rx_from(struct udp_rx *rx, int fd, uint32_t vni_lane, struct worker *w,
+		     struct batch *b)
 {
-	struct udp_rx *rx = g->rx[family][w->id];
 	unsigned had = b->n;
 	bool may_have_more = true;
 
 	if (rx->cursor == rx->count)
 		rx->cursor = rx->count = 0;
-	hand_out(rx, b);
+	hand_out(rx, vni_lane, b);
 	while (b->n < BATCH_MAX && may_have_more && rx->count < SLOTS) {
-		may_have_more = receive(rx, g->fd[family][w->id], w);
-		hand_out(rx, b);
+		may_have_more = receive(rx, fd, w);
+		hand_out(rx, vni_lane, b);
 	}
 	w->stats.rx_outside += b->n - had;
 	return b->n - had;
+}
+
+unsigned udp_rx(struct udp_group *g, enum udp_family family, struct worker *w, struct batch *b)
+{
+	return udp_rx_from(g->rx[family][w->id], g->fd[family][w->id], 0, w, b);
 }

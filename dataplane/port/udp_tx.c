@@ -107,7 +107,9 @@ static void begin_send(struct udp_tx *tx, const struct packet *p, uint8_t i, boo
 	tx->next_slot = (tx->next_slot + 1) % OPEN_MAX;
 }
 
-static void plan(struct udp_tx *tx, struct batch *b, uint8_t port, uint16_t family, bool with_gso)
+/* Of one family and lane: they have one socket. */
+static void plan(struct udp_tx *tx, struct batch *b, uint8_t port, uint16_t family, unsigned lane,
+		 bool with_gso)
 {
 	uint32_t bytes_max = family == AF_INET ? UDP_V4_BYTES_MAX : UDP_V6_BYTES_MAX;
 
@@ -119,7 +121,7 @@ static void plan(struct udp_tx *tx, struct batch *b, uint8_t port, uint16_t fami
 		struct send *s;
 
 		if (p->drop || p->out != PACKET_OUT_UDP || p->port_out != port ||
-		    p->remote->family != family)
+		    p->remote->family != family || packet_lane(p) != lane)
 			continue;
 		s = find_send(tx, p, bytes_max);
 		if (!s) {
@@ -293,12 +295,12 @@ static void send_all(struct udp_tx *tx, int fd, struct worker *w, struct batch *
 }
 
 static void send_family(struct udp_group *g, struct worker *w, struct batch *b, uint8_t port,
-			enum udp_family family)
+			enum udp_family family, unsigned lane)
 {
 	struct udp_tx *tx = g->tx[w->id];
-	int fd = g->fd[family][w->id];
+	int fd = lane ? g->lane_fd[family][lane - 1] : g->fd[family][w->id];
 
-	plan(tx, b, port, family == UDP_V4 ? AF_INET : AF_INET6,
+	plan(tx, b, port, family == UDP_V4 ? AF_INET : AF_INET6, lane,
 	     g->has_gso && b->now_ns >= tx->no_gso_until_ns);
 	if (fd < 0) {
 		for (unsigned k = 0; k < tx->send_count; k++)
@@ -311,22 +313,22 @@ static void send_family(struct udp_group *g, struct worker *w, struct batch *b, 
 
 void udp_tx(struct udp_group *g, struct worker *w, struct batch *b, uint8_t port)
 {
-	bool has[UDP_FAMILIES] = {false, false};
+	uint32_t lanes[UDP_FAMILIES] = {0, 0}; /* bit sets: lanes with packets */
 
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 
 		if (p->drop || p->out != PACKET_OUT_UDP || p->port_out != port)
 			continue;
-		if (p->remote && p->remote->family == AF_INET)
-			has[UDP_V4] = true;
-		else if (p->remote && p->remote->family == AF_INET6)
-			has[UDP_V6] = true;
+		if (p->remote && packet_lane(p) <= LANE_MAX && p->remote->family == AF_INET)
+			lanes[UDP_V4] |= 1u << packet_lane(p);
+		else if (p->remote && packet_lane(p) <= LANE_MAX && p->remote->family == AF_INET6)
+			lanes[UDP_V6] |= 1u << packet_lane(p);
 		else
 			packet_drop(p, DROP_TX_UDP_ERROR);
 	}
-	for (unsigned f = 0; f < UDP_FAMILIES; f++) {
-		if (has[f])
-			send_family(g, w, b, port, (enum udp_family)f);
-	}
+	for (unsigned f = 0; f < UDP_FAMILIES; f++)
+		for (uint32_t left = lanes[f]; left; left &= left - 1)
+			send_family(g, w, b, port, (enum udp_family)f,
+				    (unsigned)__builtin_ctz(left));
 }

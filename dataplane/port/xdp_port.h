@@ -20,8 +20,8 @@
 #include "dataplane/port/xdp_queue.h"
 #include "dataplane/port/xdp_steer.h"
 
-/* TUN and both UDP sockets come first. */
-#define XDP_PORT_RX_MAX (PORT_SOURCES_MAX - 3)
+/* TUN and both UDP sockets come first, the lanes' behind. */
+#define XDP_PORT_RX_MAX (PORT_SOURCES_MAX - 3 - UDP_FAMILIES * LANE_MAX)
 
 struct xdp_worker {
 	unsigned rx_count;

@@ -46,7 +46,8 @@ static int set_limits(struct steer *skel)
 	return bpf_map_update_elem(bpf_map__fd(skel->maps.limits), &zero, &l, BPF_ANY) ? -errno : 0;
 }
 
-int xdp_steer_open(struct xdp_steer *s, uint16_t listen_port, char *err)
+int xdp_steer_open(struct xdp_steer *s, uint16_t listen_port, uint16_t lane_first,
+		   unsigned lane_count, char *err)
 {
 	int rc;
 
@@ -58,6 +59,8 @@ int xdp_steer_open(struct xdp_steer *s, uint16_t listen_port, char *err)
 		goto fail;
 	}
 	s->skel->rodata->listen_ports[0] = htons(listen_port);
+	s->skel->rodata->lane_first = lane_first;
+	s->skel->rodata->lane_count = (uint16_t)lane_count;
 	rc = steer__load(s->skel);
 	if (!rc)
 		rc = set_limits(s->skel);

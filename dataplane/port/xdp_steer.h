@@ -28,7 +28,8 @@ struct xdp_steer {
 };
 
 /* Loads the programs for one UDP port. 0, or a negative errno with err. */
-int xdp_steer_open(struct xdp_steer *s, uint16_t listen_port, char *err);
+int xdp_steer_open(struct xdp_steer *s, uint16_t listen_port, uint16_t lane_first,
+		   unsigned lane_count, char *err);
 void xdp_steer_close(struct xdp_steer *s);
 
 /* The socket of a queue of netdev number n of the port. */

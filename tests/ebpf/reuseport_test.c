@@ -228,7 +228,7 @@ static void test_kinds(struct group *g)
 	close(fd);
 }
 
-/* Flows spread over all workers, and each stays where it is. */
+/* Sessions spread over all workers by their index, from wherever they come. */
 static void test_spread(struct group *g)
 {
 	unsigned hits[GROUP] = {0};
@@ -242,6 +242,7 @@ static void test_spread(struct group *g)
 		for (int n = 0; n < 3; n++) {
 			int at;
 
+			buf[4] = (uint8_t)flow;
 			send(fd, buf, len, 0);
 			at = arrived_at(g);
 			if (n == 0)
@@ -249,11 +250,13 @@ static void test_spread(struct group *g)
 			else if (at != first)
 				moved++;
 		}
+		check(first == flow % WORKERS, "family %d: index %d at socket %d", g->family, flow,
+		      first);
 		if (first >= 0)
 			hits[first]++;
 		close(fd);
 	}
-	check(moved == 0, "family %d: %u datagrams left their flow's worker", g->family, moved);
+	check(moved == 0, "family %d: %u datagrams left their session's worker", g->family, moved);
 	check(hits[CONTROL] == 0, "family %d: %u flows at causewayd", g->family, hits[CONTROL]);
 	for (int i = 0; i < WORKERS; i++)
 		check(hits[i] > 0, "family %d: worker %d got none of %d flows", g->family, i,

@@ -155,6 +155,7 @@ static void send_burst(int fd, int family, uint8_t type, unsigned flow, unsigned
 	memset(buf, 0, sizeof(buf));
 	for (unsigned i = 0; i < count; i++) {
 		buf[i * size] = type;
+		buf[i * size + 4] = (uint8_t)flow; /* receiver index, by which workers are chosen */
 		buf[i * size + 16] = (uint8_t)flow;
 		buf[i * size + 17] = (uint8_t)(from + i);
 		buf[i * size + 18] = (uint8_t)((from + i) >> 8);
