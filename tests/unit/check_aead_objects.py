@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows that the machine code of the multi-buffer engine's kernels is constant in time.
 
-  check_aead_objects.py STACK LIBRARY…     exit 0: no leak in any function
-  check_aead_objects.py --leaks LIBRARY…   each leak_* must have one, each clean_* none
+  check_aead_objects.py LIBRARY CC…        exit 0: no leak in any function
+  check_aead_objects.py --leaks LIBRARY    each leak_* must have one, each clean_* none
 
 Reads `objdump -d` and follows, through every path of every function, which registers and stack
 slots hold something that was computed from secret memory. Refused are: a gather or a scatter;
 a branch, an address, a mask of a memory access or a division that depends on a secret; a
 store of a secret to memory that is public; a call out of the object; a load through what is no known pointer;
-and any instruction that this file does not know, so that nothing is passed over in silence. STACK
-is the number of bytes that the engine wipes after a call: what lies deeper is refused as well.
+and any instruction that this file does not know, so that nothing is passed over in silence. CC… is
+a compiler command that preprocesses the engine's header, whose MB_STACK is the number of bytes that
+the engine wipes after a call: what lies deeper on the stack is refused as well.
 
 What is public is said below, by what the arguments of each kernel point to: the structs that
 describe the work (pointers, lengths, counters) are, whatever else is reached is secret.
@@ -549,25 +550,30 @@ def check(function, others, stack):
     return [] if function.is_walked else ["say in SIGNATURES what its arguments point to"]
 
 
+def wiped_stack(command):
+    text = subprocess.run(command + ["-E", "-dM"], stdout=subprocess.PIPE, check=True,
+                          text=True).stdout
+    return int(re.search(r"^#define MB_STACK (\d+)$", text, re.M).group(1))
+
+
 def main():
-    argv = sys.argv[1:]
-    wants_leaks = argv[0] == "--leaks"
-    stack = 1 << 20 if wants_leaks else int(argv[0])
+    wants_leaks = sys.argv[1] == "--leaks"
+    library = sys.argv[2 if wants_leaks else 1]
+    stack = 1 << 20 if wants_leaks else wiped_stack(sys.argv[2:])
     bad = seen = 0
-    for library in argv[1:]:
-        for functions in disassemble(library):
-            others = {f.code[0].address: f for f in functions}
-            # Those without a signature last: by then a caller has shown what they get.
-            for f in sorted(functions, key=lambda f: not any(p.match(f.name)
-                                                             for p, _ in SIGNATURES)):
-                leaks = check(f, others, stack)
-                seen += 1
-                is_right = bool(leaks) == (wants_leaks and f.name.startswith("leak_"))
-                bad += not is_right
-                print("%s %s (%d instructions)" % ("ok" if is_right else "FAIL", f.name,
-                                                   len(f.code)))
-                for text in leaks[:8]:
-                    print("    " + text)
+    for functions in disassemble(library):
+        others = {f.code[0].address: f for f in functions}
+        # Those without a signature last: by then a caller has shown what they get.
+        for f in sorted(functions, key=lambda f: not any(p.match(f.name)
+                                                         for p, _ in SIGNATURES)):
+            leaks = check(f, others, stack)
+            seen += 1
+            is_right = bool(leaks) == (wants_leaks and f.name.startswith("leak_"))
+            bad += not is_right
+            print("%s %s (%d instructions)" % ("ok" if is_right else "FAIL", f.name,
+                                               len(f.code)))
+            for text in leaks[:8]:
+                print("    " + text)
     if not seen:
         print("FAIL no function found")
     return 1 if bad or not seen else 0
