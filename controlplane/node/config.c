@@ -12,6 +12,7 @@
 #include "lib/base/fileio.h"
 #include "lib/base/hujson.h"
 #include "lib/base/log.h"
+#include "lib/wire/lane.h"
 
 #define KEY_FILE_DEFAULT "node.key"
 
@@ -450,10 +451,11 @@ static int read_peers(const struct reader *r, const struct hujson_value *list)
 
 static int read_root(const struct reader *r, const struct hujson_value *root)
 {
-	static const char *const keys[] = {"private_key_file", "addresses", "mtu",
+	static const char *const keys[] = {"private_key_file", "addresses", "mtu", "lanes",
 					   "filter",	       "peers",	    NULL};
 	struct node_config *cfg = r->cfg;
 	const struct hujson_value *v;
+	int64_t lanes = 0;
 	bool has_v6 = false;
 	int rc = hujson_object(root, r->err);
 
@@ -467,6 +469,10 @@ static int read_root(const struct reader *r, const struct hujson_value *root)
 		has_v6 |= cfg->addresses[i].addr.family == AF_INET6;
 	if (!rc && (v = hujson_get(root, "mtu")))
 		rc = read_mtu(r, v, has_v6, &cfg->mtu, &cfg->mtu_place);
+	if (!rc && (v = hujson_get(root, "lanes"))) {
+		rc = hujson_int(v, 0, LANE_MAX, &lanes, r->err);
+		cfg->lanes = (uint8_t)lanes;
+	}
 	if (!rc && (v = hujson_get(root, "filter")))
 		rc = config_filter_parse(v, &cfg->filter, r->err);
 	if (!rc && (v = hujson_get(root, "peers")))
@@ -482,6 +488,7 @@ static struct node_config *config_new(const char *path)
 		return NULL;
 	snprintf(cfg->source, sizeof(cfg->source), "%s", path ? path : "");
 	cfg->mtu = CONFIG_MTU_DEFAULT;
+	cfg->lanes = LANE_MAX;
 	return cfg;
 }
 

@@ -9,6 +9,7 @@
  *     "private_key_file": "node.key",
  *     "addresses": ["10.9.0.1/24", "fd09::1/64"],
  *     "mtu": 1420,
+ *     "lanes": 16,
  *     "filter": "allow-all" | [{"src": ["10.1.0.0/16"], "dst": ["10.2.0.0/16:80,443"],
  *                               "proto": ["tcp"]}],
  *     "peers": [{"name": "site-b", "public_key": "...", "preshared_key_file": "b.psk",
@@ -73,6 +74,7 @@ struct node_config {
 	struct config_address *addresses;
 	uint32_t address_count;
 	uint16_t mtu;
+	uint8_t lanes; /* at most so many beside lane 0 (docs/protocol/lanes.md) */
 	struct config_place mtu_place;
 	struct config_filter filter;
 	struct config_peer *peers;

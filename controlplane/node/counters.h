@@ -34,6 +34,7 @@
 	X(CONTROL_CHANNEL_FULL, 0, "packet channel to the dataplane is full")                      \
 	X(CONTROL_CHANNEL_UNWANTED, 0, "message on the packet channel that has no use here")       \
 	X(CONTROL_INSTALL_REFUSED, 1, "dataplane refused a session")                               \
+	X(CONTROL_BAD_LANE, 0, "message about lanes that is malformed or of no session")           \
 	X(CONTROL_DISK, 1, "timestamp that could not be kept on disk")
 
 enum counter {

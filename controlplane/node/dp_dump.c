@@ -7,6 +7,7 @@
 #include "controlplane/node/dp_path.h"
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/peer.h"
+#include "controlplane/node/peer_lanes.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -127,7 +128,30 @@ static int session_cmp(const void *a, const void *b)
 
 	if (sa->peer_id != sb->peer_id)
 		return sa->peer_id < sb->peer_id ? -1 : 1;
+	/* Lanes behind the sessions that they are of. */
+	if (sa->lane != sb->lane)
+		return sa->lane < sb->lane ? -1 : 1;
 	return sa->born_ns < sb->born_ns ? -1 : sa->born_ns > sb->born_ns;
+}
+
+/* Of a peer's sessions in order: how many are no lanes. */
+static uint32_t count_plain(const struct dpapi_session_state *st, uint32_t count)
+{
+	uint32_t plain = 0;
+
+	while (plain < count && st[plain].lane == 0)
+		plain++;
+	return plain;
+}
+
+/* Behind adopt_peer: a lane goes with the session that it is of. */
+static void adopt_lanes(struct node *n, const struct dpapi_session_state *st, uint32_t count)
+{
+	struct node_peer *p = node_peer_by_id(n, st->peer_id);
+
+	for (uint32_t i = count_plain(st, count); i < count; i++)
+		if (!p || n->is_new_identity || !peer_lanes_adopt(p, &st[i]))
+			dp_sync_session_del(n, st[i].local_index);
 }
 
 /* Sessions first..first+count are one peer's. */
@@ -169,7 +193,8 @@ void dp_dump_adopt(struct dp_dump *d, struct node *n)
 		for (k = i; k < d->session_count; k++)
 			if (d->sessions[k].peer_id != d->sessions[i].peer_id)
 				break;
-		adopt_peer(n, &d->sessions[i], k - i);
+		adopt_peer(n, &d->sessions[i], count_plain(&d->sessions[i], k - i));
+		adopt_lanes(n, &d->sessions[i], k - i);
 	}
 }
 
@@ -226,6 +251,11 @@ void dp_dump_reconcile(struct dp_dump *d, struct node *n)
 		struct node_peer *p = node_peer_by_id(n, st->peer_id);
 		struct wg_peer_event ev = {.type = WG_EV_CONFIRMED, .local_index = st->local_index};
 
+		if (st->lane) {
+			if (!p || !peer_lanes_adopt(p, st))
+				dp_sync_session_del(n, st->local_index);
+			continue;
+		}
 		if (index_table_owner(&n->indices, st->local_index) != st->peer_id)
 			dp_sync_session_del(n, st->local_index);
 		else if (p && (st->flags & DPAPI_SESSION_CONFIRMED))

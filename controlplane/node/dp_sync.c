@@ -8,6 +8,7 @@
 #include "controlplane/node/dp_path.h"
 #include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/packets.h"
+#include "controlplane/node/peer_lanes.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -19,6 +20,7 @@ struct dp_sync {
 	uint64_t instance;     /* of the dataplane that has the picture; 0 = none yet */
 	uint64_t new_instance; /* of the one that dumps */
 	uint32_t session_slots;
+	uint32_t workers;
 	uint32_t generation;
 	bool ready;
 	struct dp_dump dump;
@@ -258,6 +260,7 @@ static void on_hello(void *arg, const struct dpapi_hello_reply *r, const int *fd
 	s->ready = false;
 	s->new_instance = r->instance;
 	s->session_slots = r->session_slots;
+	s->workers = r->workers;
 	s->port_count = 0;
 	if (r->controller_generation > s->generation)
 		s->generation = r->controller_generation;
@@ -289,12 +292,15 @@ static void tell_restarted(struct node *n)
 static int prepare_indices(struct dp_sync *s)
 {
 	struct node *n = s->node;
+	int err = 0;
 
-	if (n->indices.slots && n->indices.mask + 1 == s->session_slots)
-		return 0;
-	/* Another table size is another dataplane: no session of the old table lives. */
-	index_table_fini(&n->indices);
-	return index_table_init(&n->indices, s->session_slots);
+	if (!n->indices.slots || n->indices.mask + 1 != s->session_slots) {
+		/* Another table size is another dataplane: no session of the old table lives. */
+		index_table_fini(&n->indices);
+		err = index_table_init(&n->indices, s->session_slots);
+	}
+	n->indices.workers = s->workers;
+	return err;
 }
 
 static void on_dump_end(struct dp_sync *s)
@@ -373,8 +379,10 @@ static void on_rekey(struct node *n, const struct dpapi_event *e)
 
 	if (!p)
 		return;
+	/* Lanes are as old as their session. */
+	ev.local_index = peer_lanes_base(p, e->local_index);
 	s = &p->engine.sessions.current;
-	if (s->local_index == e->local_index &&
+	if (s->local_index == ev.local_index &&
 	    e->time_ns >= s->born_ns + (WG_REJECT_AFTER_TIME_S - WG_KEEPALIVE_TIMEOUT_S -
 					WG_REKEY_TIMEOUT_S) *
 					       NS_PER_SEC)
@@ -387,6 +395,13 @@ static void on_event(struct node *n, const struct dpapi_hdr *msg)
 	const struct dpapi_event *e = (const struct dpapi_event *)msg;
 	struct wg_peer_event ev = {.local_index = e->local_index};
 
+	if (msg->type == DPAPI_EVENT_LANE_TRAFFIC) {
+		struct node_peer *p = node_peer_by_id(n, e->peer_id);
+
+		if (p)
+			peer_lanes_traffic(p);
+		return;
+	}
 	switch (msg->type) {
 	case DPAPI_EVENT_HANDSHAKE:
 		ev.type = WG_EV_NEED_HANDSHAKE;

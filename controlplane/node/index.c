@@ -30,13 +30,22 @@ void index_table_fini(struct index_table *t)
 	*t = (struct index_table){0};
 }
 
-uint32_t index_table_alloc(struct index_table *t, uint32_t peer_id)
+static uint32_t to_worker(uint32_t index, uint32_t workers, uint32_t number)
+{
+	/* At the very end of the range there is no room for it: 0, and another one is tried. */
+	if (workers < 2)
+		return index;
+	index -= index % workers;
+	return index > UINT32_MAX - workers ? 0 : index + number % workers;
+}
+
+uint32_t index_table_alloc(struct index_table *t, uint32_t peer_id, uint8_t lane)
 {
 	BUG_ON(peer_id == 0);
 	if (!t->slots || t->used >= (uint64_t)(t->mask + 1ull) * FULL_EIGHTHS / 8)
 		return 0;
 	for (int i = 0; i < TRIES; i++) {
-		uint32_t index = randombytes_random();
+		uint32_t index = to_worker(randombytes_random(), t->workers, peer_id + lane);
 
 		if (index && index_table_claim(t, index, peer_id) == 0)
 			return index;

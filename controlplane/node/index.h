@@ -15,6 +15,7 @@ struct index_table {
 	struct index_slot *slots;
 	uint32_t mask; /* slots - 1 */
 	uint32_t used;
+	uint32_t workers; /* of the dataplane; 0 = not known */
 };
 
 struct index_slot {
@@ -25,8 +26,12 @@ struct index_slot {
 /* slot_count: a power of two. */
 int index_table_init(struct index_table *t, uint32_t slot_count);
 void index_table_fini(struct index_table *t);
-/* A new index of this peer, never 0; 0 when the table is (all but) full. */
-uint32_t index_table_alloc(struct index_table *t, uint32_t peer_id);
+/*
+ * A new index of this peer and lane, never 0; 0 when the table is (all but) full.
+ * Modulo the workers it is always the same, and another one for the peer's next
+ * lane: by that the listen port's program chooses a worker.
+ */
+uint32_t index_table_alloc(struct index_table *t, uint32_t peer_id, uint8_t lane);
 /* An index that lives already (adopted from the dataplane). -EEXIST: its place is taken. */
 int index_table_claim(struct index_table *t, uint32_t index, uint32_t peer_id);
 void index_table_free(struct index_table *t, uint32_t index);

@@ -15,6 +15,7 @@
 #include "controlplane/node/link.h"
 #include "controlplane/node/packets.h"
 #include "controlplane/node/peer.h"
+#include "controlplane/node/peer_lanes.h"
 #include "controlplane/node/timestamps.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
@@ -498,6 +499,8 @@ int node_open(uv_loop_t *loop, const struct node_options *opt, struct node_confi
 		rc = handshake_open(n, &n->handshake);
 	if (!rc)
 		rc = packets_open(loop, &n->counters, handshake_push, n->handshake, &n->packets);
+	if (!rc)
+		packets_on_lane(n->packets, peer_lanes_receive, n);
 	if (!rc && !n->stopped)
 		add_peers(n);
 	if (!rc)

@@ -32,6 +32,8 @@ struct packets {
 	struct counters *counters;
 	packets_handshake_fn *cb;
 	void *arg;
+	packets_lane_fn *lane_cb;
+	void *lane_arg;
 	struct socket_slot slots[DPAPI_FDS_MAX];
 	unsigned udp_count;
 	struct socket_slot channel;
@@ -204,6 +206,36 @@ static void on_udp(uv_poll_t *poll, int status, int events)
 	receive_udp(poll->data);
 }
 
+void packets_send_lane(struct packets *p, uint32_t peer_id, uint32_t local_index,
+		       const struct dpapi_path *to, const uint8_t *data, size_t len)
+{
+	struct dpapi_chan_lane lane = {.local_index = local_index};
+	struct dpapi_chan_hdr hdr = {
+		.kind = DPAPI_CHAN_LANE_OUT,
+		.peer_id = peer_id,
+		.len = (uint32_t)(sizeof(lane) + len),
+		.path = *to,
+	};
+	struct iovec iov[3] = {
+		{&hdr, sizeof(hdr)}, {&lane, sizeof(lane)}, {(void *)(uintptr_t)data, len}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
+
+	if (p->channel.fd < 0 || sendmsg(p->channel.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		counters_add(p->counters, CONTROL_CHANNEL_FULL);
+}
+
+static void on_lane_message(struct packets *p, const struct dpapi_chan_hdr *hdr,
+			    const uint8_t *data)
+{
+	struct dpapi_chan_lane lane;
+
+	if (hdr->len < sizeof(lane) || !p->lane_cb)
+		return;
+	memcpy(&lane, data, sizeof(lane));
+	p->lane_cb(p->lane_arg, hdr->peer_id, lane.local_index, &hdr->path, data + sizeof(lane),
+		   hdr->len - sizeof(lane));
+}
+
 static void on_channel_message(struct packets *p, const uint8_t *data, size_t len)
 {
 	struct dpapi_chan_hdr hdr;
@@ -211,6 +243,10 @@ static void on_channel_message(struct packets *p, const uint8_t *data, size_t le
 	if (len < sizeof(hdr))
 		return;
 	memcpy(&hdr, data, sizeof(hdr));
+	if (hdr.len == len - sizeof(hdr) && hdr.kind == DPAPI_CHAN_LANE_IN) {
+		on_lane_message(p, &hdr, data + sizeof(hdr));
+		return;
+	}
 	if (hdr.len != len - sizeof(hdr) || hdr.kind != DPAPI_CHAN_RAW ||
 	    wg_msg_classify(data + sizeof(hdr), hdr.len) == WG_MSG_DATA) {
 		/* A type 4 that came back would go round for ever. */
@@ -261,6 +297,12 @@ int packets_open(uv_loop_t *loop, struct counters *counters, packets_handshake_f
 	p->channel.fd = -1;
 	*out = p;
 	return 0;
+}
+
+void packets_on_lane(struct packets *p, packets_lane_fn *cb, void *arg)
+{
+	p->lane_cb = cb;
+	p->lane_arg = arg;
 }
 
 void packets_close(struct packets *p)

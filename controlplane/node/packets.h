@@ -22,8 +22,13 @@ struct packets;
 typedef void packets_handshake_fn(void *arg, int type, const uint8_t *data, size_t len,
 				  const struct dpapi_path *from);
 
+/* A message about lanes that was opened on the peer's session with that index. */
+typedef void packets_lane_fn(void *arg, uint32_t peer_id, uint32_t local_index,
+			     const struct dpapi_path *from, const uint8_t *data, size_t len);
+
 int packets_open(uv_loop_t *loop, struct counters *counters, packets_handshake_fn *cb, void *arg,
 		 struct packets **out);
+void packets_on_lane(struct packets *p, packets_lane_fn *cb, void *arg);
 void packets_close(struct packets *p);
 /* Takes the descriptors of a hello: udp sockets, then the channel. Drops earlier ones. */
 int packets_set_fds(struct packets *p, const int *fds, unsigned nfds);
@@ -35,5 +40,8 @@ void packets_drop_fds(struct packets *p);
 void packets_poll(struct packets *p);
 /* One datagram from the port's socket of the right family. 0, or a negative errno. */
 int packets_send(struct packets *p, const struct dpapi_path *to, const void *data, size_t len);
+/* A message about lanes, to be sealed on that session. */
+void packets_send_lane(struct packets *p, uint32_t peer_id, uint32_t local_index,
+		       const struct dpapi_path *to, const uint8_t *data, size_t len);
 
 #endif

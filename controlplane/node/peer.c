@@ -10,6 +10,7 @@
 #include "controlplane/node/dp_path.h"
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/packets.h"
+#include "controlplane/node/peer_lanes.h"
 #include "controlplane/node/timestamps.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -22,7 +23,7 @@ static void random_fill(void *ctx, void *buf, size_t len)
 
 static uint32_t index_alloc(void *ctx, uint32_t peer_id)
 {
-	return index_table_alloc(ctx, peer_id);
+	return index_table_alloc(ctx, peer_id, 0);
 }
 
 static void index_free(void *ctx, uint32_t index)
@@ -68,6 +69,7 @@ void peer_free(struct node_peer *p)
 	if (!p)
 		return;
 	deadline_set(&p->node->deadlines, &p->deadline, DEADLINE_NEVER);
+	peer_lanes_free(p);
 	wg_peer_fini(&p->engine);
 	free(p);
 }
@@ -187,6 +189,7 @@ static void carry_out(struct node_peer *p, const struct wg_peer_action *a)
 		send_message(p, &a->response, sizeof(a->response));
 		return;
 	case WG_ACT_INSTALL_SESSION:
+		peer_lanes_derived(p, &a->install);
 		install(p, &a->install);
 		log_debug("handshake.session", "peer=%s initiator=%d", p->cfg->name,
 			  a->install.is_initiator);
@@ -209,12 +212,26 @@ int peer_event(struct node_peer *p, const struct wg_peer_event *ev)
 {
 	struct wg_time now = {.now_ns = clock_now_ns(), .wall_ns = clock_wall_ns()};
 	struct wg_peer_actions actions;
-	int err = wg_peer_handle(&p->engine, ev, &now, &actions);
+	int err;
+
+	if (ev->type == WG_EV_DATAPLANE_RESTARTED)
+		peer_lanes_reset(p);
+	err = wg_peer_handle(&p->engine, ev, &now, &actions);
 
 	for (uint32_t i = 0; i < actions.count; i++)
 		carry_out(p, &actions.action[i]);
 	wg_peer_actions_wipe(&actions);
-	deadline_set(&p->node->deadlines, &p->deadline, wg_peer_next_deadline(&p->engine));
-	node_schedule(p->node);
+	peer_lanes_sync(p);
+	if (ev->type == WG_EV_TICK)
+		peer_lanes_tick(p);
+	peer_schedule(p);
 	return err;
+}
+
+void peer_schedule(struct node_peer *p)
+{
+	uint64_t at_ns = wg_peer_next_deadline(&p->engine), lanes_ns = peer_lanes_deadline(p);
+
+	deadline_set(&p->node->deadlines, &p->deadline, at_ns < lanes_ns ? at_ns : lanes_ns);
+	node_schedule(p->node);
 }

@@ -471,6 +471,8 @@ int wg_lanes_adopt(struct wg_lanes *l, const struct wg_session *base, uint8_t la
 			.made_ns = now_ns,
 		};
 	}
+	if (s->lane[lane - 1].state != WG_LANE_NONE)
+		return -ENOENT;
 	s->lane[lane - 1] = (struct wg_lane){
 		.state = WG_LANE_READY, .local_index = local_index, .remote_index = remote_index};
 	if (lane > s->count)
