@@ -296,6 +296,51 @@ void aead_mb_finish_avx2(struct mb_group *g)
 	finish(g);
 }
 
+static inline void store64(void *p, __m256i low, __m256i high)
+{
+	_mm256_storeu_si256((__m256i *)p, low);
+	_mm256_storeu_si256((__m256i *)p + 1, high);
+}
+
+/* Places of eight blocks, one behind the other. */
+static inline void store_places(void *p, const uint8_t *first)
+{
+	const __m256i lane =
+		_mm256_setr_epi64x(0, MB_BLOCK_BYTES, 2 * MB_BLOCK_BYTES, 3 * MB_BLOCK_BYTES);
+	__m256i low = _mm256_add_epi64(_mm256_set1_epi64x((long long)first), lane);
+
+	store64(p, low, _mm256_add_epi64(low, _mm256_set1_epi64x(4 * MB_BLOCK_BYTES)));
+}
+
+/* All lanes from one long message. */
+static inline void fill_long(struct mb_feed *f, struct mb_group *g)
+{
+	const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+	__m256i counter = _mm256_set1_epi64x((long long)f->counter);
+
+	store64(g->counters, counter, counter);
+	_mm256_storeu_si256((__m256i *)g->blocks,
+			    _mm256_add_epi32(_mm256_set1_epi32((int)f->block), lane));
+	store_places(g->src, f->src);
+	store_places(g->dst, f->dst);
+	g->whole = (1u << MB_LANES) - 1;
+	f->block += MB_LANES;
+	f->src += MB_LANES * MB_BLOCK_BYTES;
+	f->dst += MB_LANES * MB_BLOCK_BYTES;
+	f->left -= MB_LANES * MB_BLOCK_BYTES;
+}
+
+static inline void fill(struct mb_feed *f, struct aead_job *const *jobs, struct mb_group *g)
+{
+	mb_feed_start(f, g);
+	if (f->left >= MB_LANES * MB_BLOCK_BYTES && !f->keystream)
+		fill_long(f, g);
+	else
+		for (unsigned i = 0; i < MB_LANES; i++)
+			mb_feed_lane(f, jobs, g, i);
+	mb_feed_end(f, g);
+}
+
 /* One after the other: there are no registers for more than one. */
 void aead_mb_chacha_avx2(struct mb_group *g, struct mb_group *before, struct mb_group *next,
 			 struct mb_feed *feed, struct aead_job *const *jobs)
@@ -304,10 +349,7 @@ void aead_mb_chacha_avx2(struct mb_group *g, struct mb_group *before, struct mb_
 
 	if (before)
 		finish(before);
-	mb_feed_start(&f, next);
-	for (unsigned i = 0; i < MB_LANES; i++)
-		mb_feed_lane(&f, jobs, next, i);
-	mb_feed_end(&f, next);
+	fill(&f, jobs, next);
 	*feed = f;
 	make_keystream(g);
 }
