@@ -20,6 +20,7 @@
 	X(DROP_OPEN_BAD_TAG, 1, "authentication failed")                                           \
 	X(DROP_OPEN_REPLAY, 1, "counter seen already")                                             \
 	X(DROP_OPEN_TOO_OLD, 1, "counter older than the replay window")                            \
+	X(DROP_OPEN_NO_WINDOW, 0, "no memory for a replay window, or it is being cleared")         \
 	X(DROP_OPEN_COUNTER_LIMIT, 1, "counter beyond the last allowed one")                       \
 	X(DROP_OPEN_NOT_IP, 1, "opened packet is not IPv4 or IPv6")                                \
 	X(DROP_OPEN_BAD_LENGTH, 1, "opened packet shorter than its IP length")                     \

@@ -23,7 +23,7 @@ static void seal_one(struct worker *w, struct packet *p, struct session *s, uint
 		packet_drop(p, DROP_SEAL_NO_BUFFER);
 		return;
 	}
-	if (!session_reserve(s, 1, &j.counter)) {
+	if (!session_reserve(s, 1, w->dp->worker_count > 1, &j.counter)) {
 		packet_drop(p, DROP_SEAL_COUNTER_LIMIT);
 		return;
 	}
@@ -39,7 +39,7 @@ static void seal_one(struct worker *w, struct packet *p, struct session *s, uint
 	p->out = PACKET_OUT_UDP;
 	/* As a keepalive does: it is no data that waits for an answer. In a lane it may be lost. */
 	if (s->lane == 0)
-		peer_note_tx(s->peer, now_ns, 0, 0);
+		peer_note_tx(s->peer, now_ns, 0, 0, w->dp->worker_count > 1);
 }
 
 void lane_burst(struct worker *w, struct batch *b)

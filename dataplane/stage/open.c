@@ -29,7 +29,8 @@
 #define LANE_SECOND_MAX 4096
 
 struct open_batch {
-	struct session *session[BATCH_MAX]; /* by packet; NULL = not to be opened */
+	struct session *found[BATCH_MAX];   /* by packet; NULL = not to be opened */
+	struct session *session[BATCH_MAX]; /* by job */
 	struct aead_job job[BATCH_MAX];
 	uint8_t packet_of[BATCH_MAX]; /* by job */
 	unsigned jobs;
@@ -46,7 +47,11 @@ static const struct wg_msg_data *data_header(const struct packet *p)
 	return (const struct wg_msg_data *)p->data;
 }
 
-static void prefetch_sessions(const struct worker *w, const struct batch *b)
+/*
+ * With many peers each step of session, window and peer is a line that is not in the
+ * cache: all packets take one step before the first one takes the next.
+ */
+static void prefetch_slots(const struct worker *w, const struct batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct packet *p = &b->pkts[i];
@@ -56,21 +61,44 @@ static void prefetch_sessions(const struct worker *w, const struct batch *b)
 	}
 }
 
-static void find_sessions(const struct worker *w, struct batch *b, struct open_batch *o)
+static void prefetch_sessions(const struct worker *w, const struct batch *b, struct open_batch *o)
+{
+	const struct session *last = NULL;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct packet *p = &b->pkts[i];
+
+		o->found[i] = NULL;
+		if (p->drop != DROP_NONE || p->kind != PACKET_DATA)
+			continue;
+		o->found[i] = session_in_slot(w->dp->sessions, le32_get(&data_header(p)->receiver));
+		if (o->found[i] && o->found[i] != last) {
+			last = o->found[i];
+			session_prefetch(last);
+		}
+	}
+}
+
+static void prefetch_peer(const struct session *s, uint64_t counter)
+{
+	replay_prefetch(&s->replay, counter);
+	__builtin_prefetch(s->peer);
+	__builtin_prefetch(&s->peer->last_rx_ns, 1);
+}
+
+static void make_jobs(struct batch *b, struct open_batch *o)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
+		struct session *s = o->found[i];
 		struct aead_job *j;
-		struct session *s;
 		uint64_t counter;
 
-		o->session[i] = NULL;
 		if (p->drop != DROP_NONE || p->kind != PACKET_DATA)
 			continue;
 		p->session = le32_get(&data_header(p)->receiver);
 		counter = le64_get(&data_header(p)->counter);
-		s = session_find(w->dp->sessions, p->session);
-		if (!s) {
+		if (!s || s->local_index != p->session) {
 			packet_drop(p, DROP_OPEN_UNKNOWN_INDEX);
 			continue;
 		}
@@ -82,8 +110,9 @@ static void find_sessions(const struct worker *w, struct batch *b, struct open_b
 			packet_drop(p, DROP_OPEN_COUNTER_LIMIT);
 			continue;
 		}
-		replay_prefetch(&s->replay, counter);
-		o->session[i] = s;
+		if (!o->jobs || o->session[o->jobs - 1] != s)
+			prefetch_peer(s, counter);
+		o->session[o->jobs] = s;
 		o->packet_of[o->jobs] = (uint8_t)i;
 		j = &o->job[o->jobs++];
 		j->key = s->recv_key;
@@ -105,6 +134,8 @@ static enum drop_reason replay_drop(enum replay_verdict v)
 		return DROP_OPEN_TOO_OLD;
 	case REPLAY_LIMIT:
 		return DROP_OPEN_COUNTER_LIMIT;
+	case REPLAY_NO_WINDOW:
+		return DROP_OPEN_NO_WINDOW;
 	}
 	return DROP_OPEN_REPLAY;
 }
@@ -209,11 +240,7 @@ static void note_address(struct worker *w, const struct packet *p, const struct 
 			 uint64_t now_ns)
 {
 	const struct peer_path *path = peer_path_get(s->peer);
-	struct worker_event e = {.type = DPAPI_EVENT_ROAMED,
-				 .peer_id = s->peer->id,
-				 .local_index = s->local_index,
-				 .time_ns = now_ns,
-				 .path = {.kind = DPAPI_PATH_UDP, .local_port = p->port_in}};
+	struct worker_event e;
 
 	if (!p->remote || p->vni_lane)
 		return;
@@ -225,7 +252,13 @@ static void note_address(struct worker *w, const struct packet *p, const struct 
 		return;
 	if (!peer_claim(&s->peer->roam_told_ns, now_ns, ROAM_TELL_NS))
 		return;
-	e.path.remote = *p->remote;
+	e = (struct worker_event){
+		.type = DPAPI_EVENT_ROAMED,
+		.peer_id = s->peer->id,
+		.local_index = s->local_index,
+		.time_ns = now_ns,
+		.path = {.kind = DPAPI_PATH_UDP, .local_port = p->port_in, .remote = *p->remote},
+	};
 	worker_post(w, &e);
 }
 
@@ -235,7 +268,7 @@ static void end_run(struct worker *w, const struct open_run *r, uint64_t now_ns)
 
 	if (!s)
 		return;
-	peer_note_rx(s->peer, now_ns, r->n_data, r->bytes);
+	peer_note_rx(s->peer, now_ns, r->n_data, r->bytes, w->dp->worker_count > 1);
 	if (peer_promote(s->peer, s)) {
 		post(w, s, DPAPI_EVENT_CONFIRMED, now_ns);
 		/* What waits here leaves now; the control thread tells the other workers. */
@@ -248,39 +281,78 @@ static void end_run(struct worker *w, const struct open_run *r, uint64_t now_ns)
 		post(w, s, DPAPI_EVENT_TRAFFIC, now_ns);
 }
 
+/*
+ * Counters in a row are marked at once: jobs from k on that are of one session and one
+ * block of its window, each counter for the first time. Returns how many; verdicts go
+ * into the packets' drop.
+ */
+static unsigned mark_replays(const struct worker *w, struct batch *b, const struct open_batch *o,
+			     unsigned k)
+{
+	struct session *s = o->session[k];
+	uint64_t block = replay_block(o->job[k].counter), bits = 0, too_old, fresh;
+	enum replay_verdict why;
+	unsigned n = 0;
+
+	for (; k + n < o->jobs; n++) {
+		const struct aead_job *j = &o->job[k + n];
+		uint64_t bit = 1ull << replay_bit(j->counter);
+
+		if (o->session[k + n] != s || !j->ok || replay_block(j->counter) != block ||
+		    (bits & bit))
+			break;
+		bits |= bit;
+	}
+	fresh = replay_mark(&s->replay, block, bits, w->dp->worker_count > 1, &too_old, &why);
+	for (unsigned i = 0; i < n && fresh != bits; i++) {
+		uint64_t bit = 1ull << replay_bit(o->job[k + i].counter);
+
+		if (!(fresh & bit))
+			packet_drop(&b->pkts[o->packet_of[k + i]],
+				    replay_drop(too_old & bit ? REPLAY_TOO_OLD : why));
+	}
+	return n;
+}
+
+static void take_in(struct worker *w, struct batch *b, unsigned i, struct session *s,
+		    struct open_run *run)
+{
+	struct packet *p = &b->pkts[i];
+
+	if (run->session != s) {
+		end_run(w, run, b->now_ns);
+		*run = (struct open_run){.session = s};
+	}
+	note_address(w, p, s, b->now_ns);
+	unwrap(w, b, i, s);
+	if (p->kind == PACKET_INNER && p->drop == DROP_NONE) {
+		run->n_data++;
+		run->bytes += p->len;
+	}
+}
+
 void open_burst(struct worker *w, struct batch *b)
 {
 	struct open_run run = {NULL, 0, 0};
 	struct open_batch o;
 
 	o.jobs = 0;
-	prefetch_sessions(w, b);
-	find_sessions(w, b, &o);
+	prefetch_slots(w, b);
+	prefetch_sessions(w, b, &o);
+	make_jobs(b, &o);
 	if (o.jobs == 0)
 		return;
 	w->engine->open(w->aead, o.job, o.jobs);
-	for (unsigned k = 0; k < o.jobs; k++) {
-		unsigned i = o.packet_of[k];
-		struct packet *p = &b->pkts[i];
-		struct session *s = o.session[i];
+	for (unsigned k = 0; k < o.jobs;) {
+		unsigned n = 1;
 
-		if (!o.job[k].ok) {
-			packet_drop(p, DROP_OPEN_BAD_TAG);
-			continue;
-		}
-		p->drop = (uint8_t)replay_drop(replay_check(&s->replay, o.job[k].counter));
-		if (p->drop != DROP_NONE)
-			continue;
-		if (run.session != s) {
-			end_run(w, &run, b->now_ns);
-			run = (struct open_run){.session = s};
-		}
-		note_address(w, p, s, b->now_ns);
-		unwrap(w, b, i, s);
-		if (p->kind == PACKET_INNER && p->drop == DROP_NONE) {
-			run.n_data++;
-			run.bytes += p->len;
-		}
+		if (o.job[k].ok)
+			n = mark_replays(w, b, &o, k);
+		else
+			packet_drop(&b->pkts[o.packet_of[k]], DROP_OPEN_BAD_TAG);
+		for (; n; n--, k++)
+			if (b->pkts[o.packet_of[k]].drop == DROP_NONE)
+				take_in(w, b, o.packet_of[k], o.session[k], &run);
 	}
 	end_run(w, &run, b->now_ns);
 }

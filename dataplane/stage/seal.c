@@ -24,6 +24,8 @@
 
 #define ASK_NS	      NS_PER_SEC
 #define REKEY_TELL_NS NS_PER_SEC
+/* Runs of one peer in a batch from which on it is worth to look ahead. */
+#define PREFETCH_PEERS 8
 
 struct seal_batch {
 	struct session *session[BATCH_MAX]; /* by job */
@@ -165,15 +167,17 @@ static void prepare(struct worker *w, struct packet *p, const struct seal_peer *
 
 static void tell_rekey(struct worker *w, struct session *s, uint64_t counter, uint64_t now_ns)
 {
-	struct worker_event e = {.type = DPAPI_EVENT_REKEY,
-				 .peer_id = s->peer->id,
-				 .local_index = s->local_index,
-				 .time_ns = now_ns};
+	struct worker_event e;
 
 	if (!(s->rekey_tx_ns && now_ns > s->rekey_tx_ns) && counter <= WG_REKEY_AFTER_MESSAGES)
 		return;
-	if (session_claim_rekey(s, now_ns, REKEY_TELL_NS))
-		worker_post(w, &e);
+	if (!session_claim_rekey(s, now_ns, REKEY_TELL_NS))
+		return;
+	e = (struct worker_event){.type = DPAPI_EVENT_REKEY,
+				  .peer_id = s->peer->id,
+				  .local_index = s->local_index,
+				  .time_ns = now_ns};
+	worker_post(w, &e);
 }
 
 /* Jobs first .. first + n - 1 belong to one session: counters, and what it did. */
@@ -183,7 +187,7 @@ static unsigned number_run(struct worker *w, struct batch *b, struct seal_batch 
 	struct session *s = o->session[first];
 	uint64_t counter, n_data = 0, bytes = 0;
 
-	if (!session_reserve(s, n, &counter)) {
+	if (!session_reserve(s, n, w->dp->worker_count > 1, &counter)) {
 		for (unsigned k = first; k < first + n; k++)
 			packet_drop(&b->pkts[o->packet_of[k]], DROP_SEAL_COUNTER_LIMIT);
 		return 0;
@@ -201,7 +205,7 @@ static unsigned number_run(struct worker *w, struct batch *b, struct seal_batch 
 			w->stats.keepalives_sent++;
 		}
 	}
-	peer_note_tx(s->peer, b->now_ns, n_data, bytes);
+	peer_note_tx(s->peer, b->now_ns, n_data, bytes, w->dp->worker_count > 1);
 	tell_rekey(w, s, counter, b->now_ns);
 	return n;
 }
@@ -229,13 +233,59 @@ static void number(struct worker *w, struct batch *b, struct seal_batch *o)
 			;
 		if (number_run(w, b, o, first, n) == 0)
 			continue;
-		for (unsigned k = first; k < first + n; k++, kept++) {
-			o->job[kept] = o->job[k];
-			o->packet_of[kept] = o->packet_of[k];
-			o->session[kept] = o->session[k];
+		for (unsigned k = first; kept != first && k < first + n; k++) {
+			unsigned to = kept + k - first;
+
+			o->job[to] = o->job[k];
+			o->packet_of[to] = o->packet_of[k];
+			o->session[to] = o->session[k];
 		}
+		kept += n;
 	}
 	o->jobs = kept;
+}
+
+static bool is_to_peer(const struct packet *p)
+{
+	return p->drop == DROP_NONE && p->peer_out != PEER_NONE;
+}
+
+/*
+ * With many peers each step of id, peer, session and path is a line that is not in
+ * the cache: all packets take one step before the first one takes the next.
+ */
+static void prefetch_peers(const struct worker *w, const struct batch *b)
+{
+	const struct peer *peer[BATCH_MAX];
+	uint32_t last = PEER_NONE;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		if (is_to_peer(&b->pkts[i]) && b->pkts[i].peer_out != last) {
+			last = b->pkts[i].peer_out;
+			peer_prefetch_id(w->dp->peers, last);
+			n++;
+		}
+	}
+	if (n < PREFETCH_PEERS)
+		return;
+	last = PEER_NONE;
+	n = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		if (is_to_peer(&b->pkts[i]) && b->pkts[i].peer_out != last) {
+			last = b->pkts[i].peer_out;
+			peer[n] = peer_get(w->dp->peers, last);
+			if (peer[n])
+				peer_prefetch_tx(peer[n++]);
+		}
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct session *s = peer_tx_session(peer[i]);
+
+		if (s)
+			session_prefetch(s);
+		__builtin_prefetch(peer_path_get(peer[i]));
+	}
 }
 
 void seal_burst(struct worker *w, struct batch *b)
@@ -244,10 +294,11 @@ void seal_burst(struct worker *w, struct batch *b)
 	struct seal_batch o;
 
 	o.jobs = 0;
+	prefetch_peers(w, b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 
-		if (p->drop != DROP_NONE || p->peer_out == PEER_NONE)
+		if (!is_to_peer(p))
 			continue;
 		if (p->peer_out != sp.id)
 			pick_peer(w, p, b->now_ns, &sp);

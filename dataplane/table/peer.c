@@ -54,32 +54,39 @@ bool peer_promote(struct peer *p, struct session *s)
 	return true;
 }
 
-#define ADD(field, n) atomic_fetch_add_explicit(&(field), n, memory_order_relaxed)
 #define GET(field)    atomic_load_explicit(&(field), memory_order_relaxed)
 #define PUT(field, v) atomic_store_explicit(&(field), v, memory_order_relaxed)
 
-void peer_note_rx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes)
+static void count(_Atomic uint64_t *v, uint64_t n, bool is_shared)
+{
+	if (is_shared)
+		atomic_fetch_add_explicit(v, n, memory_order_relaxed);
+	else
+		PUT(*v, GET(*v) + n);
+}
+
+void peer_note_rx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes, bool is_shared)
 {
 	PUT(p->last_rx_ns, now_ns);
 	if (GET(p->tx_unanswered_ns))
 		PUT(p->tx_unanswered_ns, 0);
 	if (!n_data)
 		return;
-	ADD(p->rx_packets, n_data);
-	ADD(p->rx_bytes, bytes);
+	count(&p->rx_packets, n_data, is_shared);
+	count(&p->rx_bytes, bytes, is_shared);
 	if (!GET(p->rx_unanswered_ns))
 		PUT(p->rx_unanswered_ns, now_ns);
 }
 
-void peer_note_tx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes)
+void peer_note_tx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes, bool is_shared)
 {
 	PUT(p->last_tx_ns, now_ns);
 	if (GET(p->rx_unanswered_ns))
 		PUT(p->rx_unanswered_ns, 0);
 	if (!n_data)
 		return;
-	ADD(p->tx_packets, n_data);
-	ADD(p->tx_bytes, bytes);
+	count(&p->tx_packets, n_data, is_shared);
+	count(&p->tx_bytes, bytes, is_shared);
 	if (!GET(p->tx_unanswered_ns))
 		PUT(p->tx_unanswered_ns, now_ns);
 }

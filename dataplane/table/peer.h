@@ -81,6 +81,22 @@ static inline struct peer *peer_get(const struct peer_table *t, uint32_t id)
 	return atomic_load_explicit(&ids->peer[id], memory_order_acquire);
 }
 
+static inline void peer_prefetch_id(const struct peer_table *t, uint32_t id)
+{
+	const struct peer_ids *ids = atomic_load_explicit(&t->ids, memory_order_acquire);
+
+	if (id < ids->size)
+		__builtin_prefetch(&ids->peer[id]);
+}
+
+/* What sending to it reads and writes. */
+static inline void peer_prefetch_tx(const struct peer *p)
+{
+	__builtin_prefetch(p);
+	__builtin_prefetch(&p->last_rx_ns, 1);
+	__builtin_prefetch(&p->last_tx_ns, 1);
+}
+
 static inline struct session *peer_tx_session(const struct peer *p)
 {
 	return atomic_load_explicit(&p->tx, memory_order_acquire);
@@ -103,10 +119,13 @@ static inline struct peer_lanes *peer_lanes_get(const struct peer *p)
  */
 bool peer_promote(struct peer *p, struct session *s);
 
-/* Packets of one batch were opened: n data packets of `bytes` inner bytes, or keepalives (0). */
-void peer_note_rx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes);
+/*
+ * Packets of one batch were opened: n data packets of `bytes` inner bytes, or keepalives
+ * (0). is_shared: other workers count as well, so no count may get lost between us.
+ */
+void peer_note_rx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes, bool is_shared);
 /* Packets of one batch were sealed; n_data 0: a keepalive. */
-void peer_note_tx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes);
+void peer_note_tx(struct peer *p, uint64_t now_ns, uint64_t n_data, uint64_t bytes, bool is_shared);
 
 /*
  * Claims the right to tell (asked_ns, roam_told_ns, traffic_told_ns): true to

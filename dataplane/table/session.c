@@ -6,6 +6,9 @@
 
 #include "dataplane/table/retire.h"
 #include "dataplane/table/session_build.h"
+#include "dataplane/table/slab.h"
+
+static struct slab sessions = SLAB_INIT(struct session);
 
 static struct session_slots *slots_new(uint32_t n)
 {
@@ -71,11 +74,10 @@ int session_table_grow(struct session_table *t)
 
 struct session *session_new(const struct dpapi_session_set *msg, struct peer *peer)
 {
-	struct session *s = aligned_alloc(_Alignof(struct session), sizeof(*s));
+	struct session *s = slab_alloc(&sessions);
 
 	if (!s)
 		return NULL;
-	memset(s, 0, sizeof(*s));
 	s->local_index = msg->local_index;
 	s->remote_index = msg->remote_index;
 	s->peer = peer;
@@ -95,8 +97,9 @@ void session_destroy(void *session)
 {
 	if (!session)
 		return;
+	replay_fini(&((struct session *)session)->replay);
 	explicit_bzero(session, sizeof(struct session));
-	free(session);
+	slab_free(&sessions, session);
 }
 
 bool session_is_same(const struct session *s, const struct dpapi_session_set *msg)

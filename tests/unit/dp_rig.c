@@ -186,6 +186,8 @@ static void worker_listen(struct worker *w)
 	struct port_source list[PORT_SOURCES_MAX];
 	unsigned n = fake_sources(&w->dp->ports[0], w->id, list);
 
+	w->sleep_fds[0] = (struct pollfd){.fd = w->epoll_fd, .events = POLLIN};
+	w->sleep_count = 1;
 	BUG_ON(epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &wake) < 0);
 	for (unsigned i = 0; i < n; i++) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = i};

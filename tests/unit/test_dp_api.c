@@ -475,7 +475,7 @@ static void test_events(void **state)
 	}
 	/* Silence is told once, and once when it ends. */
 	p = peer_get(rig->dp.peers, 1);
-	peer_note_tx(p, rig->now_ns, 1, 100);
+	peer_note_tx(p, rig->now_ns, 1, 100, true);
 	event_sweep(server, rig->now_ns + EVENT_UNANSWERED_NS - 1);
 	assert_int_equal(next(fd), -1);
 	event_sweep(server, rig->now_ns + EVENT_UNANSWERED_NS);
@@ -484,7 +484,7 @@ static void test_events(void **state)
 	assert_int_equal(got.activity.tx_unanswered_ns, rig->now_ns);
 	assert_int_equal(got.activity.rx_unanswered_ns, 0);
 	assert_int_equal(next(fd), -1);
-	peer_note_rx(p, rig->now_ns + 3 * RIG_SECOND, 0, 0);
+	peer_note_rx(p, rig->now_ns + 3 * RIG_SECOND, 0, 0, true);
 	event_sweep(server, rig->now_ns + 4 * RIG_SECOND);
 	assert_int_equal(next(fd), DPAPI_EVENT_ACTIVITY);
 	assert_int_equal(got.activity.tx_unanswered_ns, 0);

@@ -279,31 +279,31 @@ static void test_counters(void **state)
 	assert_int_equal(add_peer(1), 0);
 	assert_int_equal(install(1, 9, 1, SESSION_CONFIRMED), 0);
 	s = session_find(sessions, 9);
-	assert_true(session_reserve(s, 64, &first));
+	assert_true(session_reserve(s, 64, true, &first));
 	assert_int_equal(first, 0);
-	assert_true(session_reserve(s, 1, &first));
+	assert_true(session_reserve(s, 1, true, &first));
 	assert_int_equal(first, 64);
 	s->send_counter = WG_REJECT_AFTER_MESSAGES - 65;
-	assert_true(session_reserve(s, 64, &first));
-	assert_false(session_reserve(s, 2, &first));
+	assert_true(session_reserve(s, 64, true, &first));
+	assert_false(session_reserve(s, 2, true, &first));
 	assert_true(s->send_counter < WG_REJECT_AFTER_MESSAGES);
 	assert_true(session_claim_rekey(s, 1000, 100));
 	assert_false(session_claim_rekey(s, 1099, 100));
 	assert_true(session_claim_rekey(s, 1100, 100));
 
 	p = peer_get(peers, 1);
-	peer_note_tx(p, 100, 2, 300);
-	peer_note_tx(p, 200, 1, 100);
+	peer_note_tx(p, 100, 2, 300, true);
+	peer_note_tx(p, 200, 1, 100, true);
 	assert_int_equal(p->tx_unanswered_ns, 100);
 	assert_int_equal(p->tx_bytes, 400);
 	assert_int_equal(p->tx_packets, 3);
-	peer_note_rx(p, 300, 0, 0); /* a keepalive answers, and asks for nothing */
+	peer_note_rx(p, 300, 0, 0, true); /* a keepalive answers, and asks for nothing */
 	assert_int_equal(p->tx_unanswered_ns, 0);
 	assert_int_equal(p->rx_unanswered_ns, 0);
 	assert_int_equal(p->last_rx_ns, 300);
-	peer_note_rx(p, 400, 1, 50);
+	peer_note_rx(p, 400, 1, 50, true);
 	assert_int_equal(p->rx_unanswered_ns, 400);
-	peer_note_tx(p, 500, 0, 0);
+	peer_note_tx(p, 500, 0, 0, true);
 	assert_int_equal(p->rx_unanswered_ns, 0);
 	assert_int_equal(p->tx_unanswered_ns, 0);
 }
@@ -334,8 +334,8 @@ static void *race_worker(void *arg)
 		if (s) {
 			BUG_ON(s->peer != p || !session_is_confirmed(s));
 			BUG_ON(s->send_key[0] != (uint8_t)s->local_index);
-			BUG_ON(!session_reserve(s, 1, &first));
-			peer_note_tx(p, n + 1, 1, 100);
+			BUG_ON(!session_reserve(s, 1, true, &first));
+			peer_note_tx(p, n + 1, 1, 100, true);
 		}
 		if (n % 4 == 0)
 			rte_rcu_qsbr_quiescent(rcu, id);

@@ -35,9 +35,8 @@ static void test_vectors(void **state)
 	assert_true(json_array_size(cases) > 0);
 	json_array_foreach(cases, i, one)
 	{
-		struct replay *r = aligned_alloc(64, sizeof(*r));
+		struct replay *r = calloc(1, sizeof(*r));
 
-		memset(r, 0, sizeof(*r));
 		assert_true(hex(one, "limit") == WG_REJECT_AFTER_MESSAGES);
 		json_array_foreach(json_object_get(one, "steps"), k, step)
 		{
@@ -47,6 +46,7 @@ static void test_vectors(void **state)
 				fail_msg("%s, step %zu",
 					 json_string_value(json_object_get(one, "name")), k);
 		}
+		replay_fini(r);
 		free(r);
 	}
 	json_decref(root);
@@ -57,7 +57,7 @@ static void test_vectors(void **state)
 
 static void test_naive(void **state)
 {
-	struct replay *r = aligned_alloc(64, sizeof(*r));
+	struct replay *r = calloc(1, sizeof(*r));
 	uint8_t *seen = malloc(NAIVE_COUNTERS);
 	uint64_t seed = 4711;
 
@@ -102,6 +102,7 @@ static void test_naive(void **state)
 	}
 	assert_int_equal(replay_check(r, WG_REJECT_AFTER_MESSAGES), REPLAY_LIMIT);
 	assert_int_equal(replay_check(r, UINT64_MAX), REPLAY_LIMIT);
+	replay_fini(r);
 	free(seen);
 	free(r);
 }
@@ -145,8 +146,7 @@ static void test_threads(void **state)
 	pthread_t thread[THREADS];
 	unsigned accepted = 0;
 
-	shared = aligned_alloc(64, sizeof(*shared));
-	memset(shared, 0, sizeof(*shared));
+	shared = calloc(1, sizeof(*shared));
 	taken = calloc(COUNTERS, 1);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, offer, (void *)i), 0);
@@ -160,15 +160,122 @@ static void test_threads(void **state)
 	assert_true(accepted > COUNTERS / 2);
 	assert_int_equal(taken[COUNTERS - 1], 1);
 	free(taken);
+	replay_fini(shared);
+	free(shared);
+}
+
+/* Blocks of counters marked at once, as single ones would have been. */
+static void test_blocks(void **state)
+{
+	struct replay one = {0}, many = {0};
+	uint64_t seed = 12, last = 0;
+
+	for (unsigned i = 0; i < 200000; i++) {
+		uint64_t x = test_random(&seed);
+		uint64_t block = replay_block(last), bits, want = 0, too_old = 0, too_old_now;
+		enum replay_verdict why;
+
+		switch (x >> 61) {
+		case 0:
+			block += (x >> 20) % 200;
+			break;
+		case 1:
+			block -= block > 160 ? (x >> 20) % 160 : 0;
+			break;
+		default:
+			block += (x >> 20) % 2;
+		}
+		bits = (test_random(&seed) & test_random(&seed) & ((1ull << REPLAY_BITS) - 1)) | 1;
+		/* The highest first: it decides where the window ends. */
+		for (int k = REPLAY_BITS - 1; k >= 0; k--) {
+			enum replay_verdict v;
+
+			if (!(bits & 1ull << k))
+				continue;
+			v = replay_check(&one, block * REPLAY_BITS + (unsigned)k);
+			want |= v == REPLAY_OK ? 1ull << k : 0;
+			too_old |= v == REPLAY_TOO_OLD ? 1ull << k : 0;
+		}
+		assert_int_equal(replay_mark(&many, block, bits, i & 1, &too_old_now, &why), want);
+		assert_int_equal(too_old_now, too_old);
+		last = replay_last(&many);
+		assert_int_equal(last, replay_last(&one));
+	}
+	assert_true(last > 100 * REPLAY_BITS * REPLAY_WORDS);
+	replay_fini(&one);
+	replay_fini(&many);
+}
+
+/* Where laps come round modulo 256 nothing of before is taken for fresh, nor refused. */
+static void test_long_gaps(void **state)
+{
+	const uint64_t lap = (uint64_t)REPLAY_BITS * REPLAY_WORDS;
+
+	for (unsigned laps = 1; laps < 600; laps++) {
+		struct replay r = {0};
+		uint64_t base = 3 * lap, to = base + laps * lap;
+
+		for (uint64_t c = base; c < base + lap; c++)
+			assert_int_equal(replay_check(&r, c), REPLAY_OK);
+		for (uint64_t c = to + lap - 1; c >= to + lap - 4000; c--)
+			assert_int_equal(replay_check(&r, c), REPLAY_OK);
+		for (uint64_t c = to + lap - 4000; c < to + lap; c++)
+			assert_int_equal(replay_check(&r, c), REPLAY_SEEN);
+		assert_int_equal(replay_check(&r, base), REPLAY_TOO_OLD);
+		replay_fini(&r);
+	}
+}
+
+/*
+ * Threads that jump far ahead, each in turn, over the same counters: the ring is cleared
+ * again and again while others mark. Nothing may be taken twice.
+ */
+static void *jump(void *arg)
+{
+	uint64_t seed = 5 + (uintptr_t)arg;
+
+	for (unsigned i = 0; i < COUNTERS / 64; i++) {
+		/* Every 64th block lies 200 laps further on. */
+		uint64_t hop = (uint64_t)(i / 64) * 200 * REPLAY_BITS * REPLAY_WORDS;
+		unsigned flip = (unsigned)test_random(&seed) & 63;
+
+		for (unsigned k = 0; k < 64; k++) {
+			uint64_t index = i * 64 + (k ^ flip);
+
+			if (replay_check(shared, hop + index) == REPLAY_OK)
+				atomic_fetch_add_explicit(&taken[index], 1, memory_order_relaxed);
+		}
+	}
+	return NULL;
+}
+
+static void test_threads_jump(void **state)
+{
+	pthread_t thread[THREADS];
+	unsigned accepted = 0;
+
+	shared = calloc(1, sizeof(*shared));
+	taken = calloc(COUNTERS, 1);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, jump, (void *)i), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	for (unsigned c = 0; c < COUNTERS; c++) {
+		assert_true(taken[c] <= 1);
+		accepted += taken[c];
+	}
+	assert_true(accepted > COUNTERS / 2);
+	free(taken);
+	replay_fini(shared);
 	free(shared);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vectors),
-		cmocka_unit_test(test_naive),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_vectors), cmocka_unit_test(test_naive),
+		cmocka_unit_test(test_blocks),	cmocka_unit_test(test_long_gaps),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_threads_jump),
 	};
 
 	if (argc != 2)

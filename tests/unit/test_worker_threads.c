@@ -304,7 +304,7 @@ static void *reserve(void *arg)
 	for (unsigned i = 0; i < RESERVATIONS; i++) {
 		unsigned n = 1 + i % 5;
 
-		if (!session_reserve(&contended, n, &first) || (i > 0 && first <= last))
+		if (!session_reserve(&contended, n, true, &first) || (i > 0 && first <= last))
 			return NULL;
 		last = first + n - 1;
 		*total += n;
