@@ -58,6 +58,17 @@ static void show_ports(struct show *s)
 	}
 }
 
+/* Lanes that carry data now. */
+static unsigned lanes_open(const struct peer *p, uint64_t now_ns)
+{
+	struct peer_lanes *lanes = peer_lanes_get(p);
+	unsigned n = 0;
+
+	for (unsigned i = 0; lanes && i < LANE_MAX; i++)
+		n += READ(lanes->slot[i].use) && now_ns < READ(lanes->slot[i].until_ns);
+	return n;
+}
+
 static int show_peer(struct peer *p, void *arg)
 {
 	struct show *s = arg;
@@ -80,6 +91,7 @@ static int show_peer(struct peer *p, void *arg)
 	json_out_u64(s->js, "rx_bytes", st.rx_bytes);
 	json_out_u64(s->js, "tx_bytes", st.tx_bytes);
 	json_out_u64(s->js, "sessions", p->session_count);
+	json_out_u64(s->js, "lanes", lanes_open(p, s->now_ns));
 	json_out_bool(s->js, "sends", peer_tx_session(p) != NULL);
 	json_out_double(s->js, "last_rx_s", age_s(s->now_ns, st.last_rx_ns));
 	json_out_double(s->js, "last_tx_s", age_s(s->now_ns, st.last_tx_ns));
@@ -92,32 +104,55 @@ static void show_peers(struct show *s)
 	peer_walk(s->dp->peers, show_peer, s);
 }
 
+/* By what the lane of this session sends now; NULL: it sends nothing. */
+static const struct lane_use *use_of(const struct peer *p, const struct session *se,
+				     uint64_t now_ns)
+{
+	struct peer_lanes *lanes = peer_lanes_get(p);
+	const struct lane_use *use;
+
+	if (!se->lane || !lanes || now_ns >= READ(lanes->slot[se->lane - 1].until_ns))
+		return NULL;
+	use = READ(lanes->slot[se->lane - 1].use);
+	return use && use->session == se ? use : NULL;
+}
+
+static void show_session(struct show *s, const struct peer *p, const struct session *se)
+{
+	const struct lane_use *use = use_of(p, se, s->now_ns);
+	uint32_t flags = READ(se->flags);
+	char text[16], ep[ADDR_TEXT_MAX];
+
+	s->rows++;
+	json_out_object(s->js, NULL);
+	json_out_u64(s->js, "peer", p->id);
+	snprintf(text, sizeof(text), "%08x", se->local_index);
+	json_out_string(s->js, "local_index", text);
+	snprintf(text, sizeof(text), "%08x", se->remote_index);
+	json_out_string(s->js, "remote_index", text);
+	json_out_u64(s->js, "lane", se->lane);
+	json_out_string(s->js, "role", flags & SESSION_INITIATOR ? "initiator" : "responder");
+	json_out_bool(s->js, "confirmed", flags & SESSION_CONFIRMED);
+	json_out_bool(s->js, "current", use || peer_tx_session(p) == se);
+	json_out_double(s->js, "age_s", age_s(s->now_ns, se->born_ns));
+	json_out_u64(s->js, "send_counter", READ(se->send_counter));
+	json_out_u64(s->js, "recv_counter", replay_last(&se->replay));
+	if (use) {
+		json_out_u64(s->js, "port_lane", use->path.lane);
+		json_out_string(s->js, "endpoint", addr_text_endpoint(&use->path.remote, ep));
+	}
+	json_out_end(s->js);
+}
+
 static int show_peer_sessions(struct peer *p, void *arg)
 {
+	const struct peer_lanes *lanes = peer_lanes_get(p);
 	struct show *s = arg;
-	char text[16];
 
-	for (unsigned i = 0; i < p->session_count && !is_full(s); i++) {
-		const struct session *se = p->sessions[i];
-		uint32_t flags = READ(se->flags);
-
-		s->rows++;
-		json_out_object(s->js, NULL);
-		json_out_u64(s->js, "peer", p->id);
-		snprintf(text, sizeof(text), "%08x", se->local_index);
-		json_out_string(s->js, "local_index", text);
-		snprintf(text, sizeof(text), "%08x", se->remote_index);
-		json_out_string(s->js, "remote_index", text);
-		json_out_u64(s->js, "lane", se->lane);
-		json_out_string(s->js, "role",
-				flags & SESSION_INITIATOR ? "initiator" : "responder");
-		json_out_bool(s->js, "confirmed", flags & SESSION_CONFIRMED);
-		json_out_bool(s->js, "current", peer_tx_session(p) == se);
-		json_out_double(s->js, "age_s", age_s(s->now_ns, se->born_ns));
-		json_out_u64(s->js, "send_counter", READ(se->send_counter));
-		json_out_u64(s->js, "recv_counter", replay_last(&se->replay));
-		json_out_end(s->js);
-	}
+	for (unsigned i = 0; i < p->session_count && !is_full(s); i++)
+		show_session(s, p, p->sessions[i]);
+	for (unsigned i = 0; lanes && i < lanes->session_count && !is_full(s); i++)
+		show_session(s, p, lanes->sessions[i]);
 	return is_full(s);
 }
 
