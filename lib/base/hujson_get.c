@@ -11,9 +11,7 @@
 #include <string.h>
 
 #include "lib/base/hujson.h"
-
-/* Longer names are not compared: nothing of ours has such a key. */
-#define NEAREST_NAME_MAX 48
+#include "lib/base/nearest.h"
 
 const char *hujson_type_name(enum hujson_type type)
 {
@@ -138,56 +136,6 @@ int hujson_object(const struct hujson_value *value, struct hujson_error *err)
 	return expect(value, HUJSON_OBJECT, err);
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-	size_t m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-/* Levenshtein's distance, one row at a time. Both are at most NEAREST_NAME_MAX. */
-static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-	size_t row[NEAREST_NAME_MAX + 1];
-
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a_len; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= b_len; j++) {
-			size_t above = row[j];
-
-			row[j] = min3(row[j - 1] + 1, above + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[b_len];
-}
-
-static const char *nearest(const char *key, size_t key_len, const char *const *allowed)
-{
-	const char *best = NULL;
-	size_t best_distance = 0;
-
-	if (key_len > NEAREST_NAME_MAX)
-		return NULL;
-	for (; *allowed != NULL; allowed++) {
-		size_t len = strlen(*allowed);
-		size_t distance;
-
-		if (len > NEAREST_NAME_MAX)
-			continue;
-		distance = edit_distance(key, key_len, *allowed, len);
-		if (best == NULL || distance < best_distance) {
-			best = *allowed;
-			best_distance = distance;
-		}
-	}
-	return best;
-}
-
 static bool is_allowed(const struct hujson_value *v, const char *const *allowed)
 {
 	for (; *allowed != NULL; allowed++) {
@@ -209,7 +157,7 @@ int hujson_check_keys(const struct hujson_value *object, const char *const *allo
 
 		if (is_allowed(v, allowed))
 			continue;
-		near = nearest(v->key, v->key_len, allowed);
+		near = nearest_name(v->key, v->key_len, allowed);
 		if (near != NULL)
 			hujson_error_at(err, v,
 					"unknown key \"%.48s\"; the nearest known one is \"%s\"",
