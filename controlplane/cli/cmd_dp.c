@@ -59,11 +59,35 @@ static const struct table_column counters[] = {
 	{0},
 };
 
+static const struct table_column workers[] = {
+	{"worker", "WORKER", TABLE_PLAIN},
+	{"engine", "ENGINE", TABLE_PLAIN},
+	{"pinned", "PINNED", TABLE_PLAIN},
+	{"sources", "SOURCES", TABLE_PLAIN},
+	{"busy_percent", "BUSY %", TABLE_PLAIN},
+	{"rounds", "ROUNDS", TABLE_PLAIN},
+	{"sleeps", "SLEEPS", TABLE_PLAIN},
+	{"naps", "NAPS", TABLE_PLAIN},
+	{"rx_outside", "RX OUTSIDE", TABLE_PLAIN},
+	{"rx_inside", "RX INSIDE", TABLE_PLAIN},
+	{"tx_outside", "TX OUTSIDE", TABLE_PLAIN},
+	{"tx_inside", "TX INSIDE", TABLE_PLAIN},
+	{"busy_cycles", NULL, TABLE_HIDDEN},
+	{"idle_cycles", NULL, TABLE_HIDDEN},
+	{"sizes", NULL, TABLE_HIDDEN},
+	{0},
+};
+static const struct table_column sizes[] = {
+	{"up_to", "BYTES UP TO", TABLE_PLAIN}, {"many", "MANY", TABLE_PLAIN},
+	{"many_ticks", "TICKS", TABLE_PLAIN},  {"alone", "ALONE", TABLE_PLAIN},
+	{"alone_ticks", "TICKS", TABLE_PLAIN}, {0},
+};
+
 static const struct {
 	const char *what;
 	const struct table_column *layout;
 } tables[] = {
-	{"ports", NULL},	{"workers", NULL},	{"peers", peers},
+	{"ports", NULL},	{"workers", workers},	{"peers", peers},
 	{"sessions", sessions}, {"routes", routes},	{"rules", NULL},
 	{"flows", flows},	{"counters", counters}, {"latency", NULL},
 };
@@ -134,11 +158,34 @@ static int print_ports(const json_t *rows)
 	return 0;
 }
 
+/* Below the table what each worker's engine gives to which other one, if it chooses. */
+static int print_workers(const json_t *rows)
+{
+	int rc = table_print(rows, workers, stdout);
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *list = json_object_get(row, "sizes");
+
+		if (rc < 0 || json_array_size(list) == 0)
+			continue;
+		printf("\nworker %zu, engines by size:\n", i);
+		rc = table_print(list, sizes, stdout);
+	}
+	return rc;
+}
+
 static int print_table(const json_t *root, const char *what, const json_t *rows,
 		       const struct table_column *layout)
 {
 	print_rest(root);
-	return strcmp(what, "ports") == 0 ? print_ports(rows) : table_print(rows, layout, stdout);
+	if (strcmp(what, "ports") == 0)
+		return print_ports(rows);
+	if (strcmp(what, "workers") == 0)
+		return print_workers(rows);
+	return table_print(rows, layout, stdout);
 }
 
 static int print_answer(const struct cli *cli, const char *what, const char *text,

@@ -33,6 +33,33 @@ static uint64_t sum(const struct dataplane *dp, size_t offset)
 	return total;
 }
 
+/* Of each size class which engine takes it, and the ticks that decided. */
+static void sizes(const struct worker *w, struct json_out *js)
+{
+	struct aead_choice list[AEAD_CHOICES_MAX];
+	unsigned n = w->engine->choices ? w->engine->choices(w->aead, list) : 0;
+
+	json_out_array(js, "sizes");
+	for (unsigned i = 0; i < n; i++) {
+		const struct aead_choice *c = &list[i];
+
+		json_out_object(js, NULL);
+		json_out_u64(js, "up_to", c->up_to);
+		json_out_string(js, "many", c->engines[c->many]);
+		json_out_object(js, "many_ticks");
+		for (unsigned e = 0; e < AEAD_CHOICE_OF; e++)
+			json_out_u64(js, c->engines[e], c->many_ticks[e]);
+		json_out_end(js);
+		json_out_string(js, "alone", c->engines[c->alone]);
+		json_out_object(js, "alone_ticks");
+		for (unsigned e = 0; e < AEAD_CHOICE_OF; e++)
+			json_out_u64(js, c->engines[e], c->alone_ticks[e]);
+		json_out_end(js);
+		json_out_end(js);
+	}
+	json_out_end(js);
+}
+
 void show_stats_workers(struct dataplane *dp, struct json_out *js)
 {
 	for (unsigned i = 0; i < dp->worker_count; i++) {
@@ -55,6 +82,7 @@ void show_stats_workers(struct dataplane *dp, struct json_out *js)
 		json_out_u64(js, "rx_inside", peek(&s->rx_inside));
 		json_out_u64(js, "tx_outside", peek(&s->tx_outside));
 		json_out_u64(js, "tx_inside", peek(&s->tx_inside));
+		sizes(dp->workers[i], js);
 		json_out_end(js);
 	}
 }

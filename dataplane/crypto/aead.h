@@ -28,6 +28,20 @@ struct aead_job {
 	uint8_t ok;	    /* open, written by the engine: 1 = the tag was right */
 };
 
+#define AEAD_CHOICES_MAX 8
+#define AEAD_CHOICE_OF	 2
+
+/* Which of two engines takes messages of one size class, and what it was measured by. */
+struct aead_choice {
+	uint32_t up_to; /* bytes, the last class has all that are longer as well */
+	const char *engines[AEAD_CHOICE_OF];
+	/* Ticks of the time stamp counter that sealing a message takes. */
+	uint32_t many_ticks[AEAD_CHOICE_OF];  /* one of a batch of like ones */
+	uint32_t alone_ticks[AEAD_CHOICE_OF]; /* alone in its batch */
+	/* Index of the engine that is used. */
+	uint8_t many, alone;
+};
+
 struct aead_engine {
 	const char *name;
 	/* Can this CPU run it? */
@@ -42,6 +56,11 @@ struct aead_engine {
 	 * is wrong, dst is left all zero. Tags are compared in constant time.
 	 */
 	void (*open)(void *ctx, struct aead_job *jobs, unsigned n);
+	/*
+	 * What this context gives to which engine, the shortest messages first; returns how many
+	 * classes there are. NULL: the engine computes all itself. Any thread.
+	 */
+	unsigned (*choices)(const void *ctx, struct aead_choice out[AEAD_CHOICES_MAX]);
 };
 
 /* NULL-terminated, the preferred first. */
@@ -51,7 +70,7 @@ extern const struct aead_engine *const aead_engines[];
  * The engine to use: the one named, or with name == NULL the preferred one of
  * those that this CPU runs. Runs the known answers of RFC 8439 and the cross
  * check of every supported engine first (a few milliseconds).
- * NULL: *why says what is wrong ("unknown engine", "CPU lacks ...", "engine X
+ * NULL: *why says what is wrong ("unknown engine", the nearest name, "CPU lacks ...", "engine X
  * fails known answer N"). Control thread, once at start.
  */
 const struct aead_engine *aead_select(const char *name, const char **why);

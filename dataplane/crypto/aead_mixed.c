@@ -4,19 +4,22 @@
  * engine wins where messages fill its lanes, ipsec-mb where they are few, or long
  * and of unlike lengths.
  *
- * Jobs sorted by length are looked at in groups, which the multi-buffer engine
- * would hash side by side: eights, or with AVX2 fours. What either engine takes for them follows
- * from four costs, which ctx_new measures (half a millisecond), so the bounds are this machine's
- * own.
+ * ctx_new seals samples of each size class with both, a batch of like messages and one
+ * alone (about 4 ms in all), so the bounds are this machine's own. Jobs sorted by length
+ * are looked at in groups, which the multi-buffer engine would hash side by side: eights, or
+ * with AVX2 fours. A full group of one class, and a message alone, goes where its samples
+ * were faster; what either engine takes for any other group follows from four costs that
+ * the samples are made of.
  *
  * A context belongs to one worker.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <x86intrin.h>
 
 #include "dataplane/crypto/aead_engines.h"
 #include "dataplane/crypto/aead_mb_set.h"
 #include "lib/base/bug.h"
-#include "lib/base/clock.h"
 
 /*
  * What hashing costs beside its chunks of 64 bytes, counted in these: setting up
@@ -24,12 +27,26 @@
  */
 #define HASH_FIXED_CHUNKS 2
 
-#define SAMPLE_JOBS  8
-#define SAMPLE_BYTES 1024
+/* Messages in a sample of many, two groups with AVX-512. */
+#define SAMPLE_JOBS  16
 #define SAMPLE_CALLS 4
 #define SAMPLES	     8
 
-/* In picoseconds. */
+/* A class has the messages up to its length that are longer than the one before. */
+static const uint32_t class_bytes[] = {64, 128, 256, 512, 1024, 1500, 9000};
+#define CLASSES	    ARRAY_SIZE(class_bytes)
+#define CLASS_SHORT 0 /* of a block */
+#define CLASS_LONG  4 /* costs are taken from this one and the shortest */
+#define BYTES_MAX   9000
+
+/* Sixteenths of a tick, for all messages of the sample. */
+struct sample {
+	int64_t many, alone;
+};
+
+enum { MB, IPSECMB };
+
+/* Sixteenths of a tick. */
 struct costs {
 	int64_t lanes;	 /* multi-buffer: its lanes' blocks of key stream */
 	int64_t chunk;	 /* multi-buffer: 64 bytes of each message of a group hashed */
@@ -40,8 +57,11 @@ struct costs {
 struct mixed_ctx {
 	const struct aead_mb *set;
 	void *mb, *ipsecmb;
+	struct sample samples[CLASSES][2];
 	struct costs costs;
 };
+
+static_assert(CLASSES <= AEAD_CHOICES_MAX, "choices() has room");
 
 typedef void call(void *ctx, struct aead_job *jobs, unsigned n);
 
@@ -55,27 +75,39 @@ static int64_t blocks(uint32_t bytes)
 	return (bytes + MB_BLOCK_BYTES - 1) / MB_BLOCK_BYTES;
 }
 
-/* Picoseconds that sealing n messages of len bytes takes at best. */
-static int64_t measure(const struct aead_engine *e, void *ctx, unsigned n, uint32_t len)
+static unsigned class_of(uint32_t bytes)
 {
-	static const uint8_t key[AEAD_KEY_BYTES], text[SAMPLE_BYTES];
-	uint8_t out[SAMPLE_JOBS][SAMPLE_BYTES + AEAD_TAG_BYTES];
+	unsigned c = 0;
+
+	while (c < CLASSES - 1 && bytes > class_bytes[c])
+		c++;
+	return c;
+}
+
+/* What sealing n messages of len bytes takes at best. out has room for all. */
+static int64_t measure(const struct aead_engine *e, void *ctx, unsigned n, uint32_t len,
+		       uint8_t *out)
+{
+	static const uint8_t key[AEAD_KEY_BYTES], text[BYTES_MAX];
 	struct aead_job jobs[SAMPLE_JOBS];
 	int64_t best = INT64_MAX;
 
 	for (unsigned i = 0; i < n; i++)
-		jobs[i] = (struct aead_job){
-			.key = key, .counter = i, .src = text, .dst = out[i], .len = len};
+		jobs[i] = (struct aead_job){.key = key,
+					    .counter = i,
+					    .src = text,
+					    .dst = out + i * (len + AEAD_TAG_BYTES),
+					    .len = len};
 	/* The first sample also warms the caches. */
 	for (unsigned i = 0; i < SAMPLES; i++) {
-		uint64_t start = clock_now_ns();
-		int64_t ps;
+		uint64_t start = __rdtsc();
+		int64_t ticks;
 
 		for (unsigned k = 0; k < SAMPLE_CALLS; k++)
 			e->seal(ctx, jobs, n);
-		ps = (int64_t)(clock_now_ns() - start) * 1000 / SAMPLE_CALLS;
-		if (ps < best)
-			best = ps;
+		ticks = (int64_t)(__rdtsc() - start) * 16 / SAMPLE_CALLS;
+		if (ticks < best)
+			best = ticks;
 	}
 	return best;
 }
@@ -86,29 +118,49 @@ static int64_t positive(int64_t cost)
 	return cost > 0 ? cost : 1;
 }
 
-/* How often the lanes are filled for n messages of SAMPLE_BYTES and their hash keys. */
-static int64_t fillings(const struct aead_mb *set, unsigned n)
+/* How often the lanes are filled for n messages of so many bytes and their hash keys. */
+static int64_t fillings(const struct aead_mb *set, unsigned n, uint32_t bytes)
 {
-	return (n * (1 + SAMPLE_BYTES / MB_BLOCK_BYTES) + set->lanes - 1) / set->lanes;
+	return (n * (1 + blocks(bytes)) + set->lanes - 1) / set->lanes;
 }
 
-static struct costs measure_costs(const struct mixed_ctx *c)
+static struct costs costs_of(const struct mixed_ctx *c)
 {
-	const struct aead_mb *set = c->set;
-	int64_t text_blocks = SAMPLE_BYTES / MB_BLOCK_BYTES;
-	/* Both hash as much. */
-	int64_t mb_many = measure(&set->engine, c->mb, set->hashes, SAMPLE_BYTES);
-	int64_t mb_one = measure(&set->engine, c->mb, 1, SAMPLE_BYTES);
-	int64_t other_long = measure(&aead_ipsecmb, c->ipsecmb, SAMPLE_JOBS, SAMPLE_BYTES);
-	int64_t other_short = measure(&aead_ipsecmb, c->ipsecmb, SAMPLE_JOBS, MB_BLOCK_BYTES);
-	int64_t one = fillings(set, 1);
+	const struct sample *long_mb = &c->samples[CLASS_LONG][MB];
+	int64_t other_long = c->samples[CLASS_LONG][IPSECMB].many / SAMPLE_JOBS;
+	int64_t other_short = c->samples[CLASS_SHORT][IPSECMB].many / SAMPLE_JOBS;
+	int64_t text_blocks = blocks(class_bytes[CLASS_LONG]);
+	int64_t one = fillings(c->set, 1, class_bytes[CLASS_LONG]);
+	int64_t all = fillings(c->set, SAMPLE_JOBS, class_bytes[CLASS_LONG]);
+	int64_t groups = SAMPLE_JOBS / c->set->hashes;
 	struct costs p;
 
-	p.lanes = positive((mb_many - mb_one) / (fillings(set, set->hashes) - one));
-	p.chunk = positive((mb_one - one * p.lanes) / (text_blocks + HASH_FIXED_CHUNKS));
-	p.block = positive((other_long - other_short) / (text_blocks - 1) / SAMPLE_JOBS);
-	p.message = positive(other_short / SAMPLE_JOBS - p.block);
+	/* Many fill the lanes more often, and hash as much as one alone for each group. */
+	p.lanes = positive((long_mb->many - groups * long_mb->alone) / (all - groups * one));
+	p.chunk = positive((long_mb->alone - one * p.lanes) / (text_blocks + HASH_FIXED_CHUNKS));
+	p.block = positive((other_long - other_short) / (text_blocks - 1));
+	p.message = positive(other_short - p.block);
 	return p;
+}
+
+static int measure_all(struct mixed_ctx *c)
+{
+	const struct aead_engine *engines[] = {[MB] = &c->set->engine, [IPSECMB] = &aead_ipsecmb};
+	void *ctxs[] = {[MB] = c->mb, [IPSECMB] = c->ipsecmb};
+	uint8_t *out = malloc(SAMPLE_JOBS * (BYTES_MAX + AEAD_TAG_BYTES));
+
+	if (!out)
+		return -ENOMEM;
+	for (unsigned i = 0; i < CLASSES; i++)
+		for (unsigned e = 0; e < ARRAY_SIZE(engines); e++)
+			c->samples[i][e] = (struct sample){
+				.many = measure(engines[e], ctxs[e], SAMPLE_JOBS, class_bytes[i],
+						out),
+				.alone = measure(engines[e], ctxs[e], 1, class_bytes[i], out),
+			};
+	free(out);
+	c->costs = costs_of(c);
+	return 0;
 }
 
 static void mixed_ctx_free(void *ctx)
@@ -133,11 +185,10 @@ void *aead_mixed_ctx_for(const struct aead_mb *set, void *ipsecmb)
 	c->set = set;
 	c->mb = set->engine.ctx_new();
 	c->ipsecmb = ipsecmb;
-	if (!c->mb || !c->ipsecmb) {
+	if (!c->mb || !c->ipsecmb || measure_all(c) < 0) {
 		mixed_ctx_free(c);
 		return NULL;
 	}
-	c->costs = measure_costs(c);
 	return c;
 }
 
@@ -146,12 +197,27 @@ static void *mixed_ctx_new(void)
 	return aead_mixed_ctx_for(aead_mb_best(), aead_ipsecmb.ctx_new());
 }
 
+static bool is_mb_many(const struct mixed_ctx *c, unsigned class)
+{
+	return c->samples[class][MB].many <= c->samples[class][IPSECMB].many;
+}
+
+static bool is_mb_alone(const struct mixed_ctx *c, unsigned class)
+{
+	return c->samples[class][MB].alone <= c->samples[class][IPSECMB].alone;
+}
+
 /* Is the multi-buffer engine the faster for a group of n messages, the longest first? */
 static bool is_for_mb(const struct mixed_ctx *c, struct aead_job *const *sorted, unsigned n)
 {
 	const struct costs *p = &c->costs;
+	unsigned class = class_of(sorted[0]->len);
 	int64_t text_blocks = 0, lanes;
 
+	if (n == 1)
+		return is_mb_alone(c, class);
+	if (n == c->set->hashes && class_of(sorted[n - 1]->len) == class)
+		return is_mb_many(c, class);
 	for (unsigned i = 0; i < n; i++)
 		text_blocks += blocks(sorted[i]->len);
 	lanes = (text_blocks + n + c->set->lanes - 1) / c->set->lanes;
@@ -222,6 +288,25 @@ static void mixed_open(void *ctx, struct aead_job *jobs, unsigned n)
 		c->set->open_sorted(c->mb, sorted, n - given);
 }
 
+static unsigned mixed_choices(const void *ctx, struct aead_choice out[AEAD_CHOICES_MAX])
+{
+	const struct mixed_ctx *c = ctx;
+
+	for (unsigned i = 0; i < CLASSES; i++) {
+		out[i] = (struct aead_choice){
+			.up_to = class_bytes[i],
+			.engines = {[MB] = c->set->engine.name, [IPSECMB] = aead_ipsecmb.name},
+			.many = is_mb_many(c, i) ? MB : IPSECMB,
+			.alone = is_mb_alone(c, i) ? MB : IPSECMB,
+		};
+		for (unsigned e = 0; e < AEAD_CHOICE_OF; e++) {
+			out[i].many_ticks[e] = (uint32_t)(c->samples[i][e].many / SAMPLE_JOBS / 16);
+			out[i].alone_ticks[e] = (uint32_t)(c->samples[i][e].alone / 16);
+		}
+	}
+	return CLASSES;
+}
+
 const struct aead_engine aead_mixed = {
 	.name = "mixed",
 	.is_supported = mixed_is_supported,
@@ -229,4 +314,5 @@ const struct aead_engine aead_mixed = {
 	.ctx_free = mixed_ctx_free,
 	.seal = mixed_seal,
 	.open = mixed_open,
+	.choices = mixed_choices,
 };

@@ -8,6 +8,7 @@
 
 #include "dataplane/crypto/aead_engines.h"
 #include "lib/base/bug.h"
+#include "lib/base/nearest.h"
 
 const struct aead_engine *const aead_engines[] = {
 	&aead_mixed, &aead_ipsecmb, &aead_mb_avx512.engine, &aead_mb_avx2.engine, &aead_sodium,
@@ -36,7 +37,7 @@ static bool is_name_of(const char *name, const struct aead_engine *e)
 }
 
 /* What *why points to; written by the one control thread. */
-static char why_text[96];
+static char why_text[192];
 
 static const struct aead_engine *refuse(const char **why)
 {
@@ -65,6 +66,28 @@ static bool engine_passes(const struct aead_engine *e)
 	return rc == 0;
 }
 
+#define ENGINES_MAX 16
+
+/* Names the one that may have been meant, and all others. */
+static void why_unknown(const char *name)
+{
+	const char *names[ENGINES_MAX + 2] = {"mb"};
+	unsigned n = 1;
+	int at;
+
+	for (const struct aead_engine *const *e = aead_engines; *e; e++) {
+		BUG_ON(n > ENGINES_MAX);
+		names[n++] = (*e)->name;
+	}
+	at = snprintf(why_text, sizeof(why_text), "unknown engine %.32s; ", name);
+	if (nearest_name(name, strlen(name), names))
+		at += snprintf(why_text + at, sizeof(why_text) - (size_t)at,
+			       "the nearest is %s, ", nearest_name(name, strlen(name), names));
+	at += snprintf(why_text + at, sizeof(why_text) - (size_t)at, "all are");
+	for (unsigned i = 0; i < n && (size_t)at < sizeof(why_text); i++)
+		at += snprintf(why_text + at, sizeof(why_text) - (size_t)at, " %s", names[i]);
+}
+
 const struct aead_engine *aead_select(const char *name, const char **why)
 {
 	const struct aead_engine *chosen = NULL;
@@ -84,7 +107,7 @@ const struct aead_engine *aead_select(const char *name, const char **why)
 	if (chosen)
 		return chosen;
 	if (name && !is_known)
-		snprintf(why_text, sizeof(why_text), "unknown engine \"%.32s\"", name);
+		why_unknown(name);
 	else
 		snprintf(why_text, sizeof(why_text), "CPU lacks what engine %.32s needs",
 			 name ? name : "any");

@@ -3,6 +3,7 @@
 """causeway-dp starts as its command line says, with and without hugepages, and says what is
 wrong with a command line that it does not take."""
 
+import json
 import os
 import re
 import subprocess
@@ -83,6 +84,17 @@ def engines():
         with Lab(name="engine") as lab:
             _, workers = start(lab, "--port", PORT, "--no-huge", "--engine", name)
             check('"engine":"%s"' % name in workers.replace(" ", ""), workers)
+            check('"sizes":[]' in workers.replace(" ", ""), workers)
+    # The default says of each size which engine takes it, and by which measurement.
+    with Lab(name="sizes") as lab:
+        _, text = start(lab, "--port", PORT, "--no-huge")
+        worker = json.loads(text)["workers"][0]
+        if worker["engine"] == "mixed":
+            check(len(worker["sizes"]) >= 5, text)
+            for size in worker["sizes"]:
+                for kind in ("many", "alone"):
+                    ticks = size[kind + "_ticks"]
+                    check(ticks[size[kind]] == min(ticks.values()) > 0, text)
 
 
 def workers_pinned():
@@ -101,6 +113,7 @@ def refusals():
         (("--port", "fibre:tun=cw0,listen=41641"), "fibre"),
         (("--port", "xdp:wan=nosuch0,lan=nosuch1,listen=41641,tun=cw0", "--no-huge"), "nosuch0"),
         (("--port", PORT, "--engine", "enigma"), "enigma"),
+        (("--port", PORT, "--engine", "ipsec-mb"), "nearest is ipsecmb"),
         (("--port", PORT, "--workers", "0"), "--workers 0"),
         (("--port", PORT, "--workers", "2", "--cpus", "0,1"), "--cpus"),
         (("--port", PORT, "--frobnicate"), "frobnicate"),

@@ -597,6 +597,38 @@ static void select_chooses_by_name_or_preference(void **state)
 		assert_null(aead_select("mb", &why));
 	assert_null(aead_select("rot13", &why));
 	assert_non_null(strstr(why, "unknown engine"));
+	assert_null(aead_select("ipsec-mb", &why));
+	assert_non_null(strstr(why, "the nearest is ipsecmb"));
+	assert_non_null(strstr(why, "mb-avx512"));
+	assert_non_null(strstr(why, aead_ref.name));
+}
+
+/* Each class goes where its samples were faster, and classes are in order. */
+static void mixed_says_what_it_chose(void **state)
+{
+	struct aead_choice list[AEAD_CHOICES_MAX];
+	uint32_t last = 0;
+	unsigned n;
+	void *ctx;
+
+	if (!aead_mixed.is_supported())
+		skip();
+	ctx = aead_mixed.ctx_new();
+	assert_non_null(ctx);
+	n = aead_mixed.choices(ctx, list);
+	assert_in_range(n, 5, AEAD_CHOICES_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		const struct aead_choice *c = &list[i];
+
+		assert_true(c->up_to > last);
+		last = c->up_to;
+		assert_string_equal(c->engines[0], aead_mb_best()->engine.name);
+		assert_string_equal(c->engines[1], "ipsecmb");
+		assert_true(c->many_ticks[c->many] <= c->many_ticks[!c->many]);
+		assert_true(c->alone_ticks[c->alone] <= c->alone_ticks[!c->alone]);
+		assert_true(c->many_ticks[c->many] > 0);
+	}
+	aead_mixed.ctx_free(ctx);
 }
 
 int main(int argc, char **argv)
@@ -611,6 +643,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(engines_refuse_one_forged_tag_anywhere),
 		cmocka_unit_test(self_test_finds_faults),
 		cmocka_unit_test(select_chooses_by_name_or_preference),
+		cmocka_unit_test(mixed_says_what_it_chose),
 	};
 
 	if (argc != 3 || sodium_init() < 0)
