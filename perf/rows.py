@@ -11,12 +11,13 @@ import statistics
 
 
 def machine():
-    """The CPU as its maker and its numbers name it, and how many cores there are."""
+    """The CPU as its maker and its numbers name it, how many cores there are, the kernel."""
     with open("/proc/cpuinfo") as f:
         info = dict(l.split(":", 1) for l in f.read().split("\n\n")[0].splitlines() if ":" in l)
     info = {k.strip(): v.strip() for k, v in info.items()}
-    return "%s, family %s model %s, %d cores" % (info.get("model name", "?"), info.get(
-        "cpu family", "?"), info.get("model", "?"), os.cpu_count())
+    return "%s, family %s model %s, %d cores, Linux %s" % (
+        info.get("model name", "?"), info.get("cpu family", "?"), info.get("model", "?"),
+        os.cpu_count(), os.uname().release)
 
 
 def row(bench, figure, unit, values, better="", implementation="causeway", params=None,
