@@ -73,10 +73,12 @@ static void finish_tcp(const struct tun_split *s, struct ip_tcp_header *tcp, boo
 		tcp->flags &= (uint8_t)~IP_TCP_CWR;
 }
 
-static void finish_transport(const struct tun_split *s, uint8_t *out, uint32_t len, bool is_last)
+static void finish_transport(const struct tun_split *s, uint8_t *out, uint32_t len, bool is_last,
+			     uint64_t payload_sum)
 {
 	uint32_t l4_len = len - s->h.l4;
 	wire_be16 *field = tun_headers_checksum(&s->h, out);
+	uint64_t sum = payload_sum + tun_headers_pseudo(&s->h, out, l4_len);
 	uint16_t check;
 
 	if (s->h.proto == IP_PROTO_TCP)
@@ -84,8 +86,7 @@ static void finish_transport(const struct tun_split *s, uint8_t *out, uint32_t l
 	else
 		be16_put(&((struct ip_udp_header *)(out + s->h.l4))->len, (uint16_t)l4_len);
 	be16_put(field, 0);
-	check = ip_sum_finish(
-		ip_sum(tun_headers_pseudo(&s->h, out, l4_len), out + s->h.l4, l4_len));
+	check = ip_sum_finish(ip_sum(sum, out + s->h.l4, (size_t)s->h.payload - s->h.l4));
 	if (!check && s->h.proto == IP_PROTO_UDP)
 		check = 0xffff;
 	be16_put(field, check);
@@ -94,15 +95,22 @@ static void finish_transport(const struct tun_split *s, uint8_t *out, uint32_t l
 uint32_t tun_split_next(struct tun_split *s, uint8_t *out)
 {
 	uint32_t len = tun_split_room(s);
+	const uint8_t *payload = s->packet + s->h.payload + s->done_bytes;
+	uint64_t sum;
 	uint32_t size;
 
 	if (!len)
 		return 0;
 	size = len - s->h.payload;
+	/*
+	 * Of the source: the copy is still on its way to the cache, and loads that
+	 * straddle its stores would wait for them.
+	 */
+	sum = ip_sum(0, payload, size);
 	memcpy(out, s->packet, s->h.payload);
-	memcpy(out + s->h.payload, s->packet + s->h.payload + s->done_bytes, size);
+	memcpy(out + s->h.payload, payload, size);
 	finish_ip(s, out, len);
-	finish_transport(s, out, len, s->done_bytes + size == s->payload_bytes);
+	finish_transport(s, out, len, s->done_bytes + size == s->payload_bytes, sum);
 	s->done_bytes += size;
 	s->index++;
 	return len;
