@@ -37,7 +37,6 @@ struct dataplane {
 	unsigned worker_count;
 	struct worker *workers[PORT_WORKERS_MAX];
 	struct rte_rcu_qsbr *qsbr;
-	struct rte_mempool *pool;
 
 	struct fib *mesh;  /* prefix -> peer id */
 	struct fib *local; /* prefix -> next hop + 1, or FIB_LOCAL_KERNEL */

@@ -14,9 +14,18 @@
 #include <rte_mbuf.h>
 #include <rte_version.h>
 
-#define EAL_ARGS_MAX 24
+#include "dataplane/port/dpdk_log.h"
+#include "dataplane/port/dpdk_spec.h"
+
+#define EAL_ARGS_MAX (24 + 2 * EAL_PCI_MAX)
+#define EAL_PCI_MAX  16
+#define EAL_PCI_TEXT (DPDK_SPEC_NAME_MAX + DPDK_SPEC_ARGS_MAX)
 #define EAL_LCORES   (PORT_WORKERS_MAX * 16)
 #define POOL_CACHE   256
+#define POOL_MBUFS   16384
+/* Of large ones there are fewer: the usual --memory holds them. */
+#define POOL_LARGE_BYTES 4096
+#define POOL_MBUFS_LARGE 8192
 
 static long read_number(const char *path)
 {
@@ -68,9 +77,35 @@ static void lcore_list(const struct options *o, char *text, size_t size)
 	}
 }
 
+/*
+ * NICs that a port names; all others are none of our business. Returns how many. The
+ * port itself complains of what is wrong with its arguments.
+ */
+static unsigned list_pci(const struct options *o, char out[][EAL_PCI_TEXT])
+{
+	static const char kind[] = "dpdk:";
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < o->port_count; i++) {
+		struct dpdk_spec s;
+		char err[PORT_ERROR_TEXT];
+
+		if (strncmp(o->ports[i], kind, strlen(kind)) ||
+		    dpdk_spec_parse(o->ports[i] + strlen(kind), &s, err))
+			continue;
+		for (unsigned k = 0; k < s.device_count && n < EAL_PCI_MAX; k++) {
+			if (s.device[k].is_pci)
+				snprintf(out[n++], EAL_PCI_TEXT, "%s%s%s", s.device[k].name,
+					 s.device[k].args[0] ? "," : "", s.device[k].args);
+		}
+	}
+	return n;
+}
+
 int eal_start(const struct options *o, struct dataplane *dp)
 {
-	char lcores[EAL_LCORES], memory[16];
+	char lcores[EAL_LCORES], memory[16], pci[EAL_PCI_MAX][EAL_PCI_TEXT];
+	unsigned pci_count = list_pci(o, pci);
 	char *args[EAL_ARGS_MAX];
 	int n = 0;
 
@@ -83,7 +118,12 @@ int eal_start(const struct options *o, struct dataplane *dp)
 	lcore_list(o, lcores, sizeof(lcores));
 	snprintf(memory, sizeof(memory), "%u", o->memory_mb);
 	args[n++] = (char *)"causeway-dp";
-	args[n++] = (char *)"--no-pci";
+	if (!pci_count)
+		args[n++] = (char *)"--no-pci";
+	for (unsigned i = 0; i < pci_count; i++) {
+		args[n++] = (char *)"-a";
+		args[n++] = pci[i];
+	}
 	args[n++] = (char *)"--no-telemetry";
 	args[n++] = (char *)"--iova-mode=va";
 	args[n++] = (char *)"--log-level=lib.eal:error";
@@ -101,6 +141,7 @@ int eal_start(const struct options *o, struct dataplane *dp)
 		/* Devices that share memory pass its descriptors, and may pass but a few. */
 		args[n++] = (char *)"--single-file-segments";
 	}
+	dpdk_log_init();
 	if (rte_eal_init(n, args) < 0) {
 		log_error("eal.start", "error=\"%s\"", rte_strerror(rte_errno));
 		return -rte_errno;
@@ -110,16 +151,24 @@ int eal_start(const struct options *o, struct dataplane *dp)
 	return 0;
 }
 
-struct rte_mempool *eal_pool_new(unsigned mbufs, uint16_t *data_bytes)
+struct rte_mempool *eal_pool(uint32_t data_bytes)
 {
-	struct rte_mempool *pool = rte_pktmbuf_pool_create(
-		"packets", mbufs, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	uint32_t room = RTE_ALIGN_CEIL(data_bytes, RTE_CACHE_LINE_SIZE);
+	struct rte_mempool *pool;
+	unsigned mbufs = POOL_MBUFS;
+	char name[RTE_MEMPOOL_NAMESIZE];
 
-	if (!pool) {
-		log_error("eal.pool", "mbufs=%u error=\"%s\" hint=\"more --memory\"", mbufs,
-			  rte_strerror(rte_errno));
-		return NULL;
-	}
-	*data_bytes = RTE_MBUF_DEFAULT_BUF_SIZE;
+	if (room <= RTE_MBUF_DEFAULT_BUF_SIZE)
+		room = RTE_MBUF_DEFAULT_BUF_SIZE;
+	else if (room > POOL_LARGE_BYTES)
+		mbufs = POOL_MBUFS_LARGE;
+	snprintf(name, sizeof(name), "packets%u", room);
+	pool = rte_mempool_lookup(name);
+	if (pool)
+		return pool;
+	pool = rte_pktmbuf_pool_create(name, mbufs, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
+	if (!pool)
+		log_error("eal.pool", "mbufs=%u bytes=%u error=\"%s\" hint=\"more --memory\"",
+			  mbufs, room, rte_strerror(rte_errno));
 	return pool;
 }

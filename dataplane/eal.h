@@ -16,7 +16,10 @@
  */
 int eal_start(const struct options *o, struct dataplane *dp);
 
-/* The pool of packet buffers; NULL is logged. mbufs: how many. */
-struct rte_mempool *eal_pool_new(unsigned mbufs, uint16_t *data_bytes);
+/*
+ * A pool of packet buffers for a port that wants that much data room (0: the usual);
+ * the same for all that want the same. NULL is logged.
+ */
+struct rte_mempool *eal_pool(uint32_t data_bytes);
 
 #endif

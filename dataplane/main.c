@@ -23,6 +23,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_mbuf.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring_elem.h>
 
@@ -50,7 +51,6 @@
 #define SESSION_SLOTS_START (1u << 19)
 #define COMMAND_RING	    4096 /* power of two */
 #define EVENT_RING	    4096
-#define POOL_MBUFS	    16384
 
 struct loop {
 	struct dataplane dp;
@@ -132,14 +132,18 @@ static int tables_new(struct dataplane *dp, const struct options *o)
 	return 0;
 }
 
-static int ports_open(struct dataplane *dp, const struct options *o, const struct port_env *env)
+static int ports_open(struct dataplane *dp, const struct options *o, struct port_env *env)
 {
 	char err[PORT_ERROR_TEXT];
+	int ret;
 
 	dp->mtu_max = UINT16_MAX;
 	for (unsigned i = 0; i < o->port_count; i++) {
-		int ret = port_open(&dp->ports[i], (uint8_t)i, o->ports[i], env, err);
-
+		env->pool = eal_pool(port_mbuf_bytes(o->ports[i]));
+		if (!env->pool)
+			return -ENOMEM;
+		env->mbuf_data_bytes = rte_pktmbuf_data_room_size(env->pool);
+		ret = port_open(&dp->ports[i], (uint8_t)i, o->ports[i], env, err);
 		if (ret < 0) {
 			log_error("port.open", "port=%u spec=%s error=\"%s\"", i, o->ports[i], err);
 			return ret;
@@ -306,9 +310,6 @@ static int run(struct loop *l, const struct options *o, const struct aead_engine
 	ret = eal_start(o, dp);
 	if (ret < 0)
 		return ret;
-	dp->pool = env.pool = eal_pool_new(POOL_MBUFS, &env.mbuf_data_bytes);
-	if (!dp->pool)
-		return -ENOMEM;
 	if ((ret = tables_new(dp, o)) < 0 || (ret = ports_open(dp, o, &env)) < 0 ||
 	    (ret = workers_new(dp, engine)) < 0)
 		return ret;

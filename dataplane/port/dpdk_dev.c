@@ -11,6 +11,7 @@
 #include <rte_ether.h>
 #include <rte_mempool.h>
 
+#include "dataplane/port/dpdk_log.h"
 #include "lib/base/bug.h"
 #include "lib/base/log.h"
 
@@ -28,7 +29,10 @@
 
 static int fail(char *err, const struct dpdk_dev *d, const char *what, int rc)
 {
-	snprintf(err, PORT_ERROR_TEXT, "%s: %s: %s", d->name, what, strerror(-rc));
+	const char *said = dpdk_log_first();
+
+	/* Drivers explain in words; what they return is mostly -1. */
+	snprintf(err, PORT_ERROR_TEXT, "%s: %s: %s", d->name, what, *said ? said : strerror(-rc));
 	return rc;
 }
 
@@ -147,6 +151,7 @@ int dpdk_dev_open(struct dpdk_dev *d, const struct dpdk_spec_device *spec, unsig
 	struct rte_eth_dev_info info;
 	int rc;
 
+	dpdk_log_clear();
 	*d = (struct dpdk_dev){.mtu = mtu};
 	memcpy(d->name, spec->name, sizeof(d->name));
 	rc = plug(d, spec, err);

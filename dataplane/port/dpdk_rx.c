@@ -16,6 +16,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/port/dpdk_port.h"
 #include "dataplane/table/fib.h"
+#include "lib/base/clock.h"
 #include "lib/wire/ether.h"
 #include "lib/wire/ip.h"
 #include "lib/wire/wg.h"
@@ -23,7 +24,7 @@
 #define TAP_FRAMES    32
 #define FRAGMENT_BITS 0x3fff /* more fragments, offset */
 
-enum verdict { TO_DATAPLANE, TO_KERNEL, TO_NOBODY };
+enum verdict { TO_DATAPLANE, TO_KERNEL, TO_NOBODY, TO_LIMITER };
 
 /* Headers of a frame that is long enough for them. */
 struct view {
@@ -88,10 +89,16 @@ static enum verdict judge_message(const struct dpdk_port *x, const struct datapl
 	if (be16_get(&udp->dst_port) != x->udp.listen_port &&
 	    (uint32_t)be16_get(&udp->dst_port) - x->udp.lane_first >= x->udp.lane_count)
 		return TO_KERNEL;
-	if (wg_msg_classify(udp_at + IP_UDP_HEADER_BYTES, left - IP_UDP_HEADER_BYTES) !=
-	    WG_MSG_DATA)
+	switch (wg_msg_classify(udp_at + IP_UDP_HEADER_BYTES, left - IP_UDP_HEADER_BYTES)) {
+	case WG_MSG_DATA:
+		return x->accepts_any || is_own(dp, dst, is_v4) ? TO_DATAPLANE : TO_KERNEL;
+	case WG_MSG_INITIATION:
+	case WG_MSG_RESPONSE:
+	case WG_MSG_COOKIE:
+		return is_own(dp, dst, is_v4) ? TO_LIMITER : TO_KERNEL;
+	default:
 		return TO_KERNEL;
-	return x->accepts_any || is_own(dp, dst, is_v4) ? TO_DATAPLANE : TO_KERNEL;
+	}
 }
 
 static enum verdict judge_wan(const struct dpdk_port *x, const struct dataplane *dp,
@@ -145,20 +152,48 @@ static enum verdict judge_lan(const struct view *v)
 	return TO_KERNEL;
 }
 
-static enum verdict judge(const struct dpdk_port *x, const struct dataplane *dp,
-			  const struct rte_mbuf *m, uint64_t mac, bool is_wan)
+static enum verdict judge(const struct dpdk_port *x, struct dpdk_worker *dw,
+			  const struct dataplane *dp, const struct rte_mbuf *m, uint64_t mac,
+			  bool is_wan)
 {
 	struct view v = {.eth = rte_pktmbuf_mtod(m, const struct ether_head *)};
 
-	if (m->data_len < ETHER_HEADER_BYTES)
+	if (m->nb_segs != 1 || m->data_len < ETHER_HEADER_BYTES) {
+		dw->counts.in_pieces += m->nb_segs != 1;
+		dw->counts.runt += m->nb_segs == 1;
 		return TO_NOBODY;
+	}
 	if (is_group(v.eth))
 		return TO_KERNEL;
-	if (mac_word(v.eth->dst) != mac)
+	if (mac_word(v.eth->dst) != mac) {
+		dw->counts.other_mac++;
 		return TO_NOBODY;
+	}
 	v.ip = (const uint8_t *)(v.eth + 1);
 	v.ip_len = m->data_len - (uint32_t)ETHER_HEADER_BYTES;
 	return is_wan ? judge_wan(x, dp, &v) : judge_lan(&v);
+}
+
+/* A handshake message: to the kernel and causewayd, if there are not too many. */
+static enum verdict limit(const struct dpdk_port *x, struct dpdk_worker *dw,
+			  const struct rte_mbuf *m)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod(m, const uint8_t *) + ETHER_HEADER_BYTES;
+	bool is_v4 = ip[0] >> 4 == 4;
+	const uint8_t *src = is_v4 ? ((const struct ip_v4_header *)ip)->src
+				   : ((const struct ip_v6_header *)ip)->src;
+
+	switch (flood_take(x->flood, src, is_v4, clock_now_ns())) {
+	case FLOOD_PASS:
+		return TO_KERNEL;
+	case FLOOD_SOURCE:
+		dw->counts.flood_source++;
+		break;
+	case FLOOD_TOTAL:
+		dw->counts.flood_total++;
+		break;
+	}
+	return TO_NOBODY;
 }
 
 /* All of it, into L2: the cipher comes to it some packets later. */
@@ -178,6 +213,8 @@ static void take(struct batch *b, struct rte_mbuf *m, unsigned netdev, bool is_w
 		.len = m->data_len,
 		.start = m->buf_addr,
 		.end = (uint8_t *)m->buf_addr + m->buf_len,
+		.is_sum_ok =
+			(m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
 	};
 	enum drop_reason reason;
 
@@ -205,25 +242,18 @@ static unsigned rx_queue(struct port *p, struct worker *w, unsigned i, struct ba
 	for (unsigned k = 0; k < n; k++)
 		rte_prefetch0(rte_pktmbuf_mtod(m[k], void *));
 	for (unsigned k = 0; k < n; k++) {
-		if (m[k]->nb_segs != 1) {
-			w->stats.drop[DROP_RX_TRUNCATED]++;
-			rte_pktmbuf_free(m[k]);
+		enum verdict v = judge(x, dw, w->dp, m[k], mac, is_wan);
+
+		if (v == TO_LIMITER)
+			v = limit(x, dw, m[k]);
+		if (v == TO_DATAPLANE) {
+			take(b, m[k], s->netdev, is_wan, &dw->outer, &dw->remote[i][b->n]);
 			continue;
 		}
-		switch (judge(x, w->dp, m[k], mac, is_wan)) {
-		case TO_DATAPLANE:
-			take(b, m[k], s->netdev, is_wan, &dw->outer, &dw->remote[i][b->n]);
-			break;
-		case TO_KERNEL:
+		if (v == TO_KERNEL)
 			dpdk_port_to_kernel(x, dw, s->netdev, rte_pktmbuf_mtod(m[k], void *),
 					    m[k]->data_len);
-			rte_pktmbuf_free(m[k]);
-			break;
-		case TO_NOBODY:
-			dw->counts.other_mac++;
-			rte_pktmbuf_free(m[k]);
-			break;
-		}
+		rte_pktmbuf_free(m[k]);
 	}
 	if (is_wan)
 		w->stats.rx_outside += b->n - had;
@@ -244,7 +274,18 @@ static unsigned rx_tap(struct dpdk_port *x, struct worker *w, unsigned netdev)
 	sent = dpdk_port_send(x, w->id, netdev, m, n);
 	dw->counts.from_kernel += sent;
 	dw->counts.from_kernel_lost += n - sent;
-	return 0;
+	return n;
+}
+
+static unsigned rx_handover(struct dpdk_port *x, struct worker *w, unsigned netdev)
+{
+	struct rte_mbuf *m[BATCH_MAX];
+	unsigned n = handover_take(&x->handover[netdev * x->worker_count + w->id], m, BATCH_MAX);
+
+	if (n)
+		x->worker[w->id].counts.handed_over_lost +=
+			n - dpdk_port_send(x, w->id, netdev, m, n);
+	return n;
 }
 
 unsigned dpdk_port_rx(struct port *p, struct worker *w, unsigned i, struct batch *b)
@@ -257,6 +298,8 @@ unsigned dpdk_port_rx(struct port *p, struct worker *w, unsigned i, struct batch
 		return rx_queue(p, w, i, b);
 	case DPDK_SOURCE_TAP:
 		return rx_tap(x, w, s->netdev);
+	case DPDK_SOURCE_HANDOVER:
+		return rx_handover(x, w, s->netdev);
 	}
 	return 0;
 }

@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
 #include "dataplane/port/tun.h"
+#include "lib/wire/ether.h"
 
 #define QUEUES_MAX 64
 #define RINGS_MIN  64
@@ -54,6 +58,7 @@ static int add_device_argument(struct dpdk_spec *s, struct dpdk_spec_device *d, 
 			       const char *argument)
 {
 	size_t used = strlen(d->args);
+	struct rte_ether_addr mac;
 	int n;
 
 	if (!strncmp(argument, "tap=", 4)) {
@@ -63,6 +68,9 @@ static int add_device_argument(struct dpdk_spec *s, struct dpdk_spec_device *d, 
 		snprintf(d->tap, sizeof(d->tap), "%s", argument + 4);
 		return 0;
 	}
+	if (!strncmp(argument, "mac=", 4) && strcmp(argument + 4, "fixed") &&
+	    rte_ether_unformat_addr(argument + 4, &mac))
+		return refuse(s, key, argument, "not a MAC address");
 	if (!strchr(argument, '=') || argument[0] == '=')
 		return refuse(s, key, argument, "a device's argument is not key=value");
 	n = snprintf(d->args + used, sizeof(d->args) - used, "%s%s", used ? "," : "", argument);
@@ -185,6 +193,17 @@ static int name_taps(struct dpdk_spec *s)
 			return refuse(s, "tap", d->tap, "is the TUN's name");
 	}
 	return 0;
+}
+
+uint32_t dpdk_spec_mbuf_bytes(const char *text)
+{
+	struct dpdk_spec s;
+	char err[PORT_ERROR_TEXT];
+
+	if (dpdk_spec_parse(text, &s, err))
+		return 0;
+	return RTE_PKTMBUF_HEADROOM + ETHER_HEADER_BYTES + ETHER_VLAN_BYTES + s.device_mtu +
+	       PACKET_TAILROOM;
 }
 
 int dpdk_spec_parse(const char *text, struct dpdk_spec *s, char *err)

@@ -58,5 +58,7 @@ struct dpdk_spec {
 
 /* 0, or a negative errno with a sentence in err. */
 int dpdk_spec_parse(const char *text, struct dpdk_spec *s, char *err);
+/* Data room of mbufs that take its frames whole; 0: it cannot be parsed. */
+uint32_t dpdk_spec_mbuf_bytes(const char *text);
 
 #endif

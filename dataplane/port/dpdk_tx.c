@@ -7,6 +7,7 @@
 #include "dataplane/port/dpdk_port.h"
 #include "dataplane/port/frame_tx.h"
 #include "lib/wire/ether.h"
+#include "lib/wire/ip.h"
 
 void dpdk_port_to_kernel(struct dpdk_port *x, struct dpdk_worker *dw, unsigned netdev,
 			 const void *frame, uint32_t len)
@@ -17,11 +18,19 @@ void dpdk_port_to_kernel(struct dpdk_port *x, struct dpdk_worker *dw, unsigned n
 		dw->counts.to_kernel_lost++;
 }
 
+/* To the queue, or to the worker that has it. */
 static unsigned burst(struct dpdk_port *x, unsigned worker, unsigned netdev,
 		      struct rte_mbuf **frames, unsigned n)
 {
-	return rte_eth_tx_burst(x->dev[netdev].ethdev, x->worker[worker].tx_queue[netdev], frames,
-				(uint16_t)n);
+	struct dpdk_worker *dw = &x->worker[worker];
+	const struct dpdk_tx *tx = &dw->tx[netdev];
+	unsigned put;
+
+	if (!tx->handover)
+		return rte_eth_tx_burst(x->dev[netdev].ethdev, tx->queue, frames, (uint16_t)n);
+	put = handover_put(tx->handover, frames, n);
+	dw->counts.handed_over += put;
+	return put;
 }
 
 unsigned dpdk_port_send(struct dpdk_port *x, unsigned worker, unsigned netdev,
@@ -43,6 +52,11 @@ static struct rte_mbuf *dress(const struct frame *f)
 	m->data_len = (uint16_t)f->len;
 	m->pkt_len = f->len;
 	m->ol_flags = 0;
+	if (f->is_sum_partial) {
+		m->ol_flags = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
+		m->l2_len = ETHER_HEADER_BYTES;
+		m->l3_len = IP_V6_HEADER_BYTES;
+	}
 	return m;
 }
 

@@ -40,7 +40,7 @@ static uint32_t ip_bytes(const struct frame *f)
 
 		/* Steering lets no options through. */
 		if (h->version_ihl != (4 << 4 | IP_V4_HEADER_BYTES / 4) ||
-		    !ip_checksum_v4_plain_ok(h))
+		    (!f->is_sum_ok && !ip_checksum_v4_plain_ok(h)))
 			return 0;
 		len = be16_get(&h->total_len);
 		return len >= IP_V4_HEADER_BYTES && len <= have ? len : 0;
@@ -123,7 +123,8 @@ static int place(struct frame *f, const struct packet *p, uint32_t front, struct
 {
 	struct rte_mbuf *m = p->mbuf;
 
-	if (m && is_inside(m, p, front)) {
+	/* A port's buffers are of its own pool: so it may give them back in bulk. */
+	if (m && m->pool == pool && is_inside(m, p, front)) {
 		f->mbuf = m;
 		f->data = p->data;
 		return 0;
@@ -212,11 +213,12 @@ static void ipv4_finish(uint8_t *header, const struct packet *p, const struct fr
 }
 
 static int ipv6_finish(uint8_t *header, const struct packet *p, const struct frame_hop *h,
-		       const uint8_t *message)
+		       const uint8_t *message, bool is_partial)
 {
 	struct udp_encap e = {.src = &h->src, .dst = &h->dst, .ecn = p->outer_tos};
 
-	return udp_encap_build(header, &e, UDP_ENCAP_FULL, message, p->len);
+	return udp_encap_build(header, &e, is_partial ? UDP_ENCAP_PARTIAL : UDP_ENCAP_FULL, message,
+			       p->len);
 }
 
 int frame_build(struct frame *f, const struct packet *p, const struct frame_hop *h,
@@ -233,6 +235,7 @@ int frame_build(struct frame *f, const struct packet *p, const struct frame_hop 
 	message = f->data;
 	f->data -= h->header_bytes;
 	f->len = h->header_bytes + p->len;
+	f->is_sum_partial = false;
 	eth = (struct ether_head *)f->data;
 	switch (h->src.addr.family) {
 	case AF_INET:
@@ -241,7 +244,8 @@ int frame_build(struct frame *f, const struct packet *p, const struct frame_hop 
 		return 0;
 	case AF_INET6:
 		memcpy(f->data, h->header, ETHER_HEADER_BYTES);
-		if (ipv6_finish((uint8_t *)(eth + 1), p, h, message) >= 0)
+		f->is_sum_partial = outer->sum_netdevs >> h->netdev & 1;
+		if (ipv6_finish((uint8_t *)(eth + 1), p, h, message, f->is_sum_partial) >= 0)
 			return 0;
 		if (f->mbuf != p->mbuf)
 			rte_pktmbuf_free(f->mbuf);

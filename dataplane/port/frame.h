@@ -33,6 +33,8 @@ struct frame {
 	uint8_t *data; /* at the Ethernet header */
 	uint32_t len;
 	uint8_t *start, *end; /* received: of the mbuf's memory */
+	bool is_sum_ok;	      /* received: the device has looked at the IPv4 header's */
+	bool is_sum_partial;  /* to be sent: the device finishes the UDP checksum (IPv6) */
 };
 
 /*
@@ -47,7 +49,8 @@ struct frame_outer {
 	uint16_t listen_port;
 	uint16_t lane_first; /* port of lane 1; the others' follow */
 	uint16_t lane_count;
-	uint16_t next_id; /* of IPv4 packets that may be fragmented on their way */
+	uint32_t sum_netdevs; /* bit set: interfaces that finish UDP checksums */
+	uint16_t next_id;     /* of IPv4 packets that may be fragmented on their way */
 };
 
 #define FRAME_HEADER_MAX (ETHER_HEADER_BYTES + UDP_ENCAP_V6_BYTES)

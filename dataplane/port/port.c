@@ -56,6 +56,14 @@ int port_open(struct port *p, uint8_t index, const char *spec, const struct port
 	return rc;
 }
 
+uint32_t port_mbuf_bytes(const char *spec)
+{
+	const char *colon = strchrnul(spec, ':');
+	const struct port_ops *ops = find_kind(spec, (size_t)(colon - spec));
+
+	return ops && ops->mbuf_bytes && *colon ? ops->mbuf_bytes(colon + 1) : 0;
+}
+
 void port_close(struct port *p)
 {
 	if (p->ops)

@@ -108,6 +108,8 @@ struct port_ops {
 	 */
 	int (*open)(struct port *p, const char *spec, const struct port_env *env, char *err);
 	void (*close)(struct port *p);
+	/* Data room that its mbufs must have at least, known before anything is open; NULL: any. */
+	uint32_t (*mbuf_bytes)(const char *spec);
 	/* Fills out[PORT_SOURCES_MAX] for this worker; returns how many. */
 	unsigned (*sources)(struct port *p, unsigned worker, struct port_source *out);
 	/* At most BATCH_MAX - b->n packets; sets b->port_in. 0 = nothing there. */
@@ -148,6 +150,8 @@ extern const struct port_ops port_dpdk_ops;
 int port_open(struct port *p, uint8_t index, const char *spec, const struct port_env *env,
 	      char *err);
 void port_close(struct port *p);
+/* Data room that a port of this spec needs of its mbufs; 0: the usual will do. */
+uint32_t port_mbuf_bytes(const char *spec);
 
 /*
  * Splits "k=v,k=v" for the kinds: calls set(ctx, key, value) for each pair, stops

@@ -66,12 +66,19 @@ static int open_device(struct port *p, struct dpdk_port *x, const struct dpdk_sp
 	memcpy(d->name, x->tap[n].name, sizeof(d->name));
 	memcpy(d->mac, x->dev[n].mac, sizeof(d->mac));
 	set_mac(x, n, d->mac);
+	for (unsigned w = 0; dpdk_dev_has_tx_udp_checksum(&x->dev[n]) && w < x->worker_count; w++)
+		x->worker[w].outer.sum_netdevs |= 1u << n;
 	x->dev_count = p->netdev_count = n + 1;
 	return 0;
 }
 
 static void close_devices(struct dpdk_port *x)
 {
+	for (unsigned i = 0; i < x->handover_count; i++)
+		handover_close(&x->handover[i]);
+	free(x->handover);
+	x->handover = NULL;
+	x->handover_count = 0;
 	for (unsigned i = 0; i < x->dev_count; i++) {
 		exception_close(&x->tap[i]);
 		dpdk_dev_close(&x->dev[i]);
@@ -91,9 +98,65 @@ static int add_source(struct dpdk_port *x, unsigned worker, struct dpdk_source s
 	return 0;
 }
 
-/* Queues are dealt out from another worker for each device. */
+/* Does this worker have a transmit queue of its own, and which? -1: no. */
+static int own_tx_queue(const struct dpdk_port *x, unsigned d, unsigned worker)
+{
+	const struct dpdk_dev *dev = &x->dev[d];
+	unsigned q = (worker + x->worker_count - d % x->worker_count) % x->worker_count;
+
+	if (dpdk_dev_has_shared_tx(dev))
+		return (int)(q % dev->tx_queues);
+	return q < dev->tx_queues ? (int)q : -1;
+}
+
+/* The handover to the worker that owns queue q of device d; made when the first asks. */
+static struct handover *handover_to(struct dpdk_port *x, unsigned d, unsigned q, char *err)
+{
+	unsigned owner = (d + q) % x->worker_count;
+	struct handover *h = &x->handover[d * x->worker_count + owner];
+	char name[32];
+	int rc;
+
+	if (h->ring)
+		return h;
+	snprintf(name, sizeof(name), "%s.%u.%u", x->tun.name, d, owner);
+	rc = handover_open(h, name);
+	if (!rc)
+		rc = add_source(x, owner,
+				(struct dpdk_source){.kind = DPDK_SOURCE_HANDOVER,
+						     .netdev = (uint8_t)d,
+						     .queue = (uint16_t)q},
+				err);
+	else
+		snprintf(err, PORT_ERROR_TEXT, "%s: ring between workers: %s", x->dev[d].name,
+			 strerror(-rc));
+	return rc ? NULL : h;
+}
+
+static int assign_tx(struct dpdk_port *x, unsigned d, char *err)
+{
+	for (unsigned w = 0; w < x->worker_count; w++) {
+		struct dpdk_tx *tx = &x->worker[w].tx[d];
+		int own = own_tx_queue(x, d, w);
+
+		tx->queue = (uint16_t)(own >= 0 ? own : (int)(w % x->dev[d].tx_queues));
+		if (own < 0) {
+			tx->handover = handover_to(x, d, tx->queue, err);
+			if (!tx->handover)
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* Queues are dealt out from another worker for each device: to whom the first goes has its TAP. */
 static int assign(struct dpdk_port *x, char *err)
 {
+	x->handover_count = x->dev_count * x->worker_count;
+	x->handover = aligned_alloc(64, x->handover_count * sizeof(*x->handover));
+	if (!x->handover)
+		return -ENOMEM;
+	memset(x->handover, 0, x->handover_count * sizeof(*x->handover));
 	for (unsigned d = 0; d < x->dev_count; d++) {
 		const struct dpdk_dev *dev = &x->dev[d];
 		int rc = 0;
@@ -106,13 +169,13 @@ static int assign(struct dpdk_port *x, char *err)
 					err);
 		if (!rc)
 			rc = add_source(
-				x, d % dev->tx_queues,
+				x, d % x->worker_count,
 				(struct dpdk_source){.kind = DPDK_SOURCE_TAP, .netdev = (uint8_t)d},
 				err);
+		if (!rc)
+			rc = assign_tx(x, d, err);
 		if (rc)
 			return rc;
-		for (unsigned w = 0; w < x->worker_count; w++)
-			x->worker[w].tx_queue[d] = (uint16_t)(w % dev->tx_queues);
 	}
 	return 0;
 }
@@ -144,6 +207,13 @@ static void set_public_fields(struct port *p, struct dpdk_port *x)
 	p->control_fd_v6 = x->udp.control_fd[UDP_V6];
 }
 
+static void port_free(struct dpdk_port *x)
+{
+	flood_free(x->flood);
+	free(x->worker);
+	free(x);
+}
+
 static struct dpdk_port *port_new(const struct port_env *env, const struct dpdk_spec *spec)
 {
 	struct dpdk_port *x = aligned_alloc(64, (sizeof(*x) + 63) & ~(size_t)63);
@@ -156,8 +226,9 @@ static struct dpdk_port *port_new(const struct port_env *env, const struct dpdk_
 	x->accepts_any = spec->accepts_any;
 	x->worker_count = env->workers;
 	x->worker = aligned_alloc(64, env->workers * sizeof(*x->worker));
-	if (!x->worker) {
-		free(x);
+	x->flood = flood_new();
+	if (!x->worker || !x->flood) {
+		port_free(x);
 		return NULL;
 	}
 	memset(x->worker, 0, env->workers * sizeof(*x->worker));
@@ -201,8 +272,7 @@ close_udp:
 close_tun:
 	tun_close(&x->tun);
 free_port:
-	free(x->worker);
-	free(x);
+	port_free(x);
 	return rc;
 }
 
@@ -213,18 +283,20 @@ static void dpdk_close(struct port *p)
 	close_devices(x);
 	udp_close(&x->udp);
 	tun_close(&x->tun);
-	free(x->worker);
-	free(x);
+	port_free(x);
 	p->priv = NULL;
 	p->control_fd_v4 = -1;
 	p->control_fd_v6 = -1;
 }
 
 static struct port_source own_source(const struct port *p, const struct dpdk_port *x,
-				     const struct dpdk_source *s)
+				     unsigned worker, const struct dpdk_source *s)
 {
 	if (s->kind == DPDK_SOURCE_TAP)
 		return (struct port_source){.fd = x->tap[s->netdev].fd};
+	if (s->kind == DPDK_SOURCE_HANDOVER)
+		return (struct port_source){
+			.fd = x->handover[s->netdev * x->worker_count + worker].fd};
 	return (struct port_source){
 		.fd = -1,
 		.is_outside = p->netdev[s->netdev].is_wan,
@@ -246,7 +318,7 @@ static unsigned dpdk_sources(struct port *p, unsigned worker, struct port_source
 		out[SOURCE_UDP_V6] =
 			(struct port_source){.fd = x->udp.fd[UDP_V6][worker], .is_outside = true};
 	for (unsigned i = 0; i < dw->source_count; i++)
-		out[n++] = own_source(p, x, &dw->source[i]);
+		out[n++] = own_source(p, x, worker, &dw->source[i]);
 	return n + udp_lane_sources(&x->udp, worker, out + n);
 }
 
@@ -287,9 +359,11 @@ const struct port_ops port_dpdk_ops = {
 	.id = DPAPI_PORT_DPDK,
 	.open = dpdk_open,
 	.close = dpdk_close,
+	.mbuf_bytes = dpdk_spec_mbuf_bytes,
 	.sources = dpdk_sources,
 	.rx = dpdk_rx,
 	.tx = dpdk_port_tx,
 	.mac_changed = dpdk_mac_changed,
+	.counters = dpdk_port_counters,
 	.show = dpdk_port_show,
 };

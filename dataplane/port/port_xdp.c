@@ -404,6 +404,7 @@ const struct port_ops port_xdp_ops = {
 	.id = DPAPI_PORT_XDP,
 	.open = xdp_open,
 	.close = xdp_close,
+	.mbuf_bytes = xdp_spec_mbuf_bytes,
 	.sources = xdp_sources,
 	.rx = xdp_rx,
 	.tx = xdp_port_tx,

@@ -18,7 +18,6 @@
 
 #define PAGE_BYTES     4096ull
 #define UMEM_CHUNK_MIN 2048u /* the kernel's limits for a chunk in unaligned mode */
-#define UMEM_CHUNK_MAX 4096u
 #define FILL_BATCH     64
 #define RETRY_SLEEP_NS (5 * NS_PER_MS)
 /* One call sends 32 frames in copy mode: a ring takes 64 calls at most. */
@@ -52,7 +51,7 @@ int xdp_area_init(struct xdp_area *a, struct rte_mempool *pool)
 	/* Pieces may lie a page apart where memory segments meet, but no more. */
 	if (!s.bytes || s.end - s.first > s.bytes + s.bytes / 8)
 		return -ENOTSUP;
-	if (room < UMEM_CHUNK_MIN || room > UMEM_CHUNK_MAX)
+	if (room < UMEM_CHUNK_MIN || room > XDP_QUEUE_CHUNK_MAX)
 		return -ENOTSUP;
 	*a = (struct xdp_area){
 		.pool = pool,
@@ -239,6 +238,7 @@ unsigned xdp_queue_rx(struct xdp_queue *q, struct frame *out, unsigned max)
 		out[i].mbuf = (struct rte_mbuf *)(out[i].start - q->area->mbuf_offset);
 		out[i].data = out[i].start + (d->addr >> XSK_UNALIGNED_BUF_OFFSET_SHIFT);
 		out[i].len = d->len;
+		out[i].is_sum_ok = false;
 		/* All of it, into L2: the cipher comes to it some packets later. */
 		for (uint32_t k = 0; k < d->len; k += 64)
 			__builtin_prefetch(out[i].data + k, 0, 2);

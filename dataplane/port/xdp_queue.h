@@ -36,6 +36,7 @@
 #define XDP_QUEUE_RING_MIN  64
 #define XDP_QUEUE_RETRY_NS  (3ull * 1000000000ull) /* a queue just closed is busy for a while */
 #define XDP_QUEUE_SNDBUF    (8 << 20) /* copy mode charges every frame in flight to the socket */
+#define XDP_QUEUE_CHUNK_MAX 4096      /* data room of an mbuf, the kernel's limit */
 #define XDP_QUEUE_ADDR_MASK XSK_UNALIGNED_BUF_ADDR_MASK
 
 /* The pool as the kernel gets it. Control thread, once a port. */

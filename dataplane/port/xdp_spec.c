@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dataplane/port/tun.h"
+#include "dataplane/port/xdp_queue.h"
 #include "ebpf/steer_shared.h"
 
 static int refuse(struct xdp_spec *s, const char *key, const char *value, const char *why)
@@ -106,6 +107,18 @@ static int set_argument(void *ctx, const char *key, const char *value)
 			      "unknown; an xdp port has wan, lan, listen, tun, queues, mtu, mode");
 	}
 	return 0;
+}
+
+uint32_t xdp_spec_mbuf_bytes(const char *text)
+{
+	struct xdp_spec s;
+	char err[PORT_ERROR_TEXT];
+	uint32_t bytes;
+
+	if (xdp_spec_parse(text, &s, err))
+		return 0;
+	bytes = XDP_QUEUE_HEADROOM + ETHER_HEADER_BYTES + s.mtu + PACKET_TAILROOM;
+	return bytes < XDP_QUEUE_CHUNK_MAX ? bytes : XDP_QUEUE_CHUNK_MAX;
 }
 
 int xdp_spec_parse(const char *text, struct xdp_spec *s, char *err)

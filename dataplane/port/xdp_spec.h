@@ -28,5 +28,7 @@ struct xdp_spec {
 
 /* 0, or a negative errno with a sentence in err. */
 int xdp_spec_parse(const char *text, struct xdp_spec *s, char *err);
+/* Data room of mbufs that take frames of its mtu= whole, as far as AF_XDP can; 0: any. */
+uint32_t xdp_spec_mbuf_bytes(const char *text);
 
 #endif

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "dataplane/port/flood.h"
 #include "ebpf/steer_shared.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
@@ -22,24 +23,13 @@
 #define ATTACH_RETRY_NS (3 * NS_PER_SEC)
 #define ATTACH_PAUSE_NS (10 * NS_PER_MS)
 
-/*
- * Handshakes that reach causewayd: one source is a peer behind its address, or a
- * relay or NAT with many. All together is more than one core works on, and less
- * than it answers with cookies: a flood from everywhere has to put causewayd
- * under load, where mac2 tells peers from forgers. This limit drops both alike.
- */
-#define SOURCE_RATE_PPS 100u
-#define SOURCE_BURST	200u
-#define TOTAL_RATE_PPS	50000u
-#define TOTAL_BURST	50000u
-
 static int set_limits(struct steer *skel)
 {
 	struct steer_limits l = {
-		.source_interval_ns = NS_PER_SEC / SOURCE_RATE_PPS,
-		.total_interval_ns = NS_PER_SEC / TOTAL_RATE_PPS,
-		.source_burst = SOURCE_BURST,
-		.total_burst = TOTAL_BURST,
+		.source_interval_ns = NS_PER_SEC / FLOOD_SOURCE_RATE_PPS,
+		.total_interval_ns = NS_PER_SEC / FLOOD_TOTAL_RATE_PPS,
+		.source_burst = FLOOD_SOURCE_BURST,
+		.total_burst = FLOOD_TOTAL_BURST,
 	};
 	uint32_t zero = 0;
 
