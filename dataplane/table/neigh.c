@@ -25,12 +25,15 @@ struct neigh_build {
 
 static uint32_t hash(uint8_t port, uint8_t netdev, int family, const uint8_t *ip)
 {
-	size_t n = family == AF_INET ? 4 : 16;
-	uint32_t h = 2166136261u ^ ((uint32_t)port << 8 | netdev);
+	uint64_t w[2] = {0, 0}, h;
 
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ ip[i]) * 16777619u;
-	return h ^ h >> 15;
+	if (family == AF_INET)
+		memcpy(w, ip, 4);
+	else
+		memcpy(w, ip, sizeof(w));
+	h = (w[0] ^ (uint64_t)port << 40 ^ (uint64_t)netdev << 32) * 0x9e3779b97f4a7c15ull;
+	h = (h ^ h >> 32 ^ w[1]) * 0xff51afd7ed558ccdull;
+	return (uint32_t)(h >> 32);
 }
 
 static bool is_hop(const struct nexthop *n, uint8_t port, uint8_t netdev, int family,

@@ -85,7 +85,10 @@ static inline bool neigh_resolve(struct nexthop *n, uint64_t now_ns, uint8_t dst
 /* A hint is good only for the address that it was found for. */
 static inline bool neigh_is(const struct nexthop *n, int family, const uint8_t *ip)
 {
-	return n->family == family && memcmp(n->ip, ip, family == AF_INET ? 4 : 16) == 0;
+	/* Lengths that the compiler knows: no call. */
+	if (n->family != family)
+		return false;
+	return family == AF_INET ? memcmp(n->ip, ip, 4) == 0 : memcmp(n->ip, ip, 16) == 0;
 }
 
 #endif
