@@ -19,6 +19,7 @@ A value may be several things at once; it is secret if it may be. Compilers may 
 and pointers through vectors as they like: vectors and masks carry the same marks as
 registers do."""
 
+import heapq
 import re
 import subprocess
 import sys
@@ -100,9 +101,17 @@ class Leak(Exception):
     pass
 
 
+# More than these are anywhere: else a loop over the stack would never be done.
+PLACES_MAX = 4
+
+
+def moved(at, by):
+    return None if at is None else frozenset(a + by for a in at)
+
+
 class Value:
     """What something may be: its lowest byte (setcc writes no more) and what is above; and if it
-    may point to the stack, where to, or None: anywhere."""
+    may point to the stack, the places where to, or None: anywhere."""
     __slots__ = ("low", "rest", "at")
 
     def __init__(self, marks=0, at=None, low=None):
@@ -121,7 +130,9 @@ class Value:
         elif not self.marks & STACK:
             at = other.at
         else:
-            at = self.at if self.at == other.at else None
+            at = None if self.at is None or other.at is None else self.at | other.at
+            if at is not None and len(at) > PLACES_MAX:
+                at = None
         return Value(self.rest | other.rest, at, self.low | other.low)
 
     def same(self, other):
@@ -243,26 +254,40 @@ class Walk:
         start = State()
         for name, marks in zip(("rdi", "rsi", "rdx", "rcx", "r8", "r9"), arguments):
             start.reg[name] = Value(marks)
-        start.reg["rsp"] = Value(STACK, 0)
+        start.reg["rsp"] = Value(STACK, frozenset([0]))
         return cls(function, start, others)
 
+    def leaders(self):
+        """Where paths meet or part: states are kept there alone."""
+        code, out = self.function.code, {0}
+        for n, i in enumerate(code):
+            if i.op == "jmp" or JUMPS.match(i.op):
+                out.add(n + 1)
+                m = re.match(r"^(?:0x)?([0-9a-f]+)$", i.operands[0])
+                out.add(self.index.get(int(m.group(1), 16)) if m else None)
+        return out
+
     def run(self):
-        work = [0]
+        leaders, work, code = self.leaders(), [0], self.function.code
         while work:
-            n = work.pop()
+            n = heapq.heappop(work)
             state = self.before[n].copy()
-            code = self.function.code[n]
-            try:
-                following = self.step(n, code, state)
-            except Leak as leak:
-                self.leaks[code.address] = "%s: %s" % (code.text, leak)
-                following = self.fall(n)
+            while True:
+                try:
+                    following = self.step(n, code[n], state)
+                except Leak as leak:
+                    self.leaks[code[n].address] = "%s: %s" % (code[n].text, leak)
+                    following = self.fall(n)
+                if following != [n + 1] or n + 1 in leaders:
+                    break
+                n += 1
             for target in following:
                 if target not in self.before:
                     self.before[target] = state.copy()
-                    work.append(target)
-                elif self.before[target].merge(state):
-                    work.append(target)
+                elif not self.before[target].merge(state):
+                    continue
+                if target not in work:
+                    heapq.heappush(work, target)
 
     def fall(self, n):
         return [n + 1] if n + 1 < len(self.function.code) else []
@@ -312,13 +337,17 @@ class Walk:
                 out |= v.marks
         return Value(out)
 
-    def load_stack(self, s, at, size):
-        first = s.stack.get(at, PUBLIC)
-        rest = low = s.stack.get(None, PUBLIC).marks
-        low |= first.marks
-        for i in range(at + 1, at + size):
-            rest |= s.stack.get(i, PUBLIC).marks
-        return Value(rest, first.at if size == 8 and rest == first.marks else None, low)
+    def load_stack(self, s, places, size):
+        value = None
+        for at in places:
+            first = s.stack.get(at, PUBLIC)
+            rest = low = s.stack.get(None, PUBLIC).marks
+            low |= first.marks
+            for i in range(at + 1, at + size):
+                rest |= s.stack.get(i, PUBLIC).marks
+            v = Value(rest, first.at if size == 8 and rest == first.marks else None, low)
+            value = v if value is None else value.join(v)
+        return value
 
     def store(self, s, code, m, value):
         marks, at = self.address(s, m)
@@ -328,15 +357,18 @@ class Walk:
             raise Leak("a secret is stored where all is public")
         if not marks & POINTERS:
             raise Leak("stores through what is no known pointer")
-        if at is not None:
-            self.depth = max(self.depth, -at)
-        if marks == STACK and at is not None:
-            for i in range(at, at + m.size):
-                old = s.stack.get(i, PUBLIC) if code.mask else PUBLIC
-                marks = value.low if i == at else value.rest
-                s.stack[i] = Value(marks | old.marks, value.at if i == at else None)
-        elif marks & STACK:
+        if not marks & STACK:
+            return
+        if at is None:
             s.stack[None] = Value(s.stack.get(None, PUBLIC).marks | value.marks)
+            return
+        self.depth = max(self.depth, -min(at))
+        is_sure = marks == STACK and len(at) == 1 and not code.mask
+        for place in at:
+            for i in range(place, place + m.size):
+                new = Value(value.low if i == place else value.rest,
+                            value.at if i == place else None)
+                s.stack[i] = new if is_sure else s.stack.get(i, PUBLIC).join(new)
 
     def read(self, s, code, text):
         if text in REGISTERS:
@@ -378,19 +410,19 @@ class Walk:
         if op == "push":
             value = self.read(s, code, args[0])
             top = self.get(s, "rsp")
-            self.set(s, "rsp", Value(STACK, None if top.at is None else top.at - 8))
+            self.set(s, "rsp", Value(STACK, moved(top.at, -8)))
             self.store(s, code, Memory("QWORD PTR [rsp]"), value)
             return self.fall(n)
         if op == "pop":
             value = self.load(s, code, Memory("QWORD PTR [rsp]"))
             top = self.get(s, "rsp")
-            self.set(s, "rsp", Value(STACK, None if top.at is None else top.at + 8))
+            self.set(s, "rsp", Value(STACK, moved(top.at, 8)))
             self.write(s, code, args[0], value)
             return self.fall(n)
         if op == "leave":
             top = self.get(s, "rbp")
             self.set(s, "rbp", self.load(s, code, Memory("QWORD PTR [rbp]")))
-            self.set(s, "rsp", Value(STACK, None if top.at is None else top.at + 8))
+            self.set(s, "rsp", Value(STACK, moved(top.at, 8)))
             return self.fall(n)
         if op in ("cdq", "cqo", "cdqe", "cwde"):
             wide = self.get(s, "rax")
@@ -443,7 +475,7 @@ class Walk:
 
     def call(self, n, code, s):
         top = self.get(s, "rsp")
-        self.set(s, "rsp", Value(STACK, None if top.at is None else top.at - 8))
+        self.set(s, "rsp", Value(STACK, moved(top.at, -8)))
         if not self.into(code, s):
             self.set(s, "rsp", top)
             raise Leak("a call, where it leads is not followed")
@@ -482,12 +514,13 @@ class Walk:
         """For lea, which may compute with secrets as long as it does not go there."""
         if m.is_constant:
             return CONST, None
-        marks, at = 0, m.disp
+        marks, at = 0, None
         for name, scale in m.parts:
             v = self.get(s, name)
-            marks |= v.marks
-            is_place = scale == 1 and v.at is not None and len(m.parts) == 1
-            at = at + v.at if is_place else None
+            # What is multiplied is no pointer, whatever else it may be.
+            marks |= v.marks if scale == 1 else v.marks & SECRET
+            if scale == 1 and len(m.parts) == 1:
+                at = moved(v.at, m.disp)
         return marks, at if marks & STACK else None
 
     def result(self, code, s, is_move):
@@ -521,7 +554,7 @@ class Walk:
             if op == "and" and args[0] == "rsp":
                 # Aligned: a stack from here on, whose distance to the old one nobody uses.
                 at = self.get(s, "rsp").at
-                return Value(STACK, None if at is None else at - 64)
+                return Value(STACK, moved(at, -64))
             return Value(marks & SECRET)
         at = None
         if marks & STACK and op in ("add", "sub") and re.match(r"^-?(0x)?[0-9a-f]+$", args[1]):
@@ -529,7 +562,7 @@ class Walk:
             delta = int(args[1], 0)
             if delta >= 1 << 63:
                 delta -= 1 << 64
-            at = None if at is None else at + (delta if op == "add" else -delta)
+            at = moved(at, delta if op == "add" else -delta)
         elif len(sources) == 1 and value is not None and marks == value.marks:
             at = value.at
         return Value(marks, at)
