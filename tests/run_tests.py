@@ -180,6 +180,7 @@ def groups(everything):
         ("badinput", script_group(py("tests/lab/test_badinput.py"), 600, lab_env)),
         ("failclosed", script_group(py("tests/lab/test_failclosed.py"), 600, lab_env)),
         ("queues", script_group(py("tests/lab/test_queues.py"), 300, lab_env)),
+        ("lanes", script_group(py("tests/lab/test_lanes.py"), 600, lab_env)),
         ("router", script_group(py("tests/lab/test_router.py"), 600, lab_env)),
         ("failover", script_group(py("tests/lab/test_failover.py"), 900, lab_env)),
         ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
