@@ -58,11 +58,22 @@ struct gen_dst {
 	uint32_t peer;
 };
 
+typedef void make_batch(struct gen *g, struct worker *w, const struct gen_load *l);
+
+/* A batch that waits: its metadata as rx would give it. */
+struct gen_queued {
+	struct packet pkts[BATCH_MAX];
+};
+
 struct gen_worker {
 	struct worker *worker;
 	uint8_t *buffers;
 	unsigned next_buffer, next_dst, next_len;
-	struct dpapi_addr remote[BATCH_MAX]; /* outer sources of a batch */
+	struct dpapi_addr remote[BATCH_MAX * GEN_DEPTH_MAX]; /* outer sources, a buffer each */
+	struct gen_queued *queue;			     /* [depth], where it is more than 1 */
+	unsigned queue_at, queued;
+	const struct gen_load *queue_load;
+	make_batch *queue_make;
 	struct gen_count count;
 	void *crypto; /* the peers' */
 	uint8_t *check;
@@ -408,11 +419,13 @@ static void worker_init(struct gen *g, unsigned i)
 	gw->worker = g->dp.workers[i];
 	gw->buffers = need(aligned_alloc(4096, (bytes + 4095) & ~(size_t)4095));
 	memset(gw->buffers, 0, bytes);
+	if (g->config.depth > 1)
+		gw->queue = need(calloc(g->config.depth, sizeof(*gw->queue)));
 	gw->crypto = need(g->engine->ctx_new());
 	gw->check = need(malloc(STRIDE));
 	/* Workers begin at different places: they do not meet at one peer. */
 	gw->next_dst = i * (g->order_count / g->config.workers);
-	for (unsigned k = 0; k < BATCH_MAX; k++)
+	for (unsigned k = 0; k < ARRAY_SIZE(gw->remote); k++)
 		gw->remote[k] = (struct dpapi_addr){.family = AF_INET, .port = 41641};
 }
 
@@ -454,7 +467,11 @@ struct gen *gen_new(const struct gen_config *c)
 	add_routes6(g, &state);
 	add_lan(g);
 	draw_order(g, &state);
-	g->buffer_count = c->is_cold ? GEN_BUFFERS_COLD : GEN_BUFFERS_HOT;
+	if (!c->depth)
+		g->config.depth = 1;
+	if (g->config.depth > GEN_DEPTH_MAX)
+		give_up("depth");
+	g->buffer_count = g->config.depth * BATCH_MAX;
 	for (unsigned i = 0; i < c->workers; i++)
 		worker_init(g, i);
 	return g;
@@ -479,6 +496,7 @@ void gen_free(struct gen *g)
 		free(w->events);
 		free(w);
 		free(gw->buffers);
+		free(gw->queue);
 		free(gw->check);
 	}
 	peer_table_free(dp->peers);
@@ -588,7 +606,7 @@ static void begin(struct worker *w)
 	w->scratch_used = 0;
 }
 
-void gen_inside(struct gen *g, struct worker *w, const struct gen_load *l)
+static void make_inside(struct gen *g, struct worker *w, const struct gen_load *l)
 {
 	struct gen_worker *gw = &g->worker[w->id];
 
@@ -615,6 +633,7 @@ static void sealed(struct gen *g, struct worker *w, const struct gen_load *l, bo
 	begin(w);
 	gw->next_len = 0;
 	for (unsigned i = 0; i < BATCH_MAX; i++) {
+		struct dpapi_addr *remote = &gw->remote[gw->next_buffer];
 		struct wg_msg_data *h = (struct wg_msg_data *)next_buffer(g, gw);
 		uint8_t *inner = (uint8_t *)(h + 1);
 		struct gen_dst from = next_dst(g, gw);
@@ -641,29 +660,70 @@ static void sealed(struct gen *g, struct worker *w, const struct gen_load *l, bo
 		p->kind = PACKET_DATA;
 		p->flags = PACKET_FROM_OUTSIDE;
 		/* Where the peer's path leads: nobody has roamed. */
-		ip4_put(gw->remote[i].bytes, 203u << 24 | from.peer);
-		p->remote = &gw->remote[i];
+		ip4_put(remote->bytes, 203u << 24 | from.peer);
+		p->remote = remote;
 	}
 	g->engine->seal(gw->crypto, jobs, BATCH_MAX);
 }
 
-void gen_outside(struct gen *g, struct worker *w, const struct gen_load *l)
+static void make_outside(struct gen *g, struct worker *w, const struct gen_load *l)
 {
 	struct aead_job jobs[BATCH_MAX];
 
 	sealed(g, w, l, false, jobs);
 }
 
-void gen_hub(struct gen *g, struct worker *w, const struct gen_load *l)
+static void make_hub(struct gen *g, struct worker *w, const struct gen_load *l)
 {
 	struct aead_job jobs[BATCH_MAX];
 
 	sealed(g, w, l, true, jobs);
 }
 
+/* Of a standing queue all is made, then all taken, in order; what is of another kind is lost. */
+static void give(struct gen *g, struct worker *w, const struct gen_load *l, make_batch *make)
+{
+	struct gen_worker *gw = &g->worker[w->id];
+
+	if (!gw->queue) {
+		make(g, w, l);
+		return;
+	}
+	if (gw->queue_at == gw->queued || gw->queue_load != l || gw->queue_make != make) {
+		for (unsigned i = 0; i < g->config.depth; i++) {
+			make(g, w, l);
+			memcpy(gw->queue[i].pkts, w->batch.pkts, sizeof(gw->queue[i].pkts));
+		}
+		gw->queue_at = 0;
+		gw->queued = g->config.depth;
+		gw->queue_load = l;
+		gw->queue_make = make;
+	}
+	begin(w);
+	memcpy(w->batch.pkts, gw->queue[gw->queue_at++].pkts, sizeof(w->batch.pkts));
+	w->batch.n = BATCH_MAX;
+}
+
+void gen_inside(struct gen *g, struct worker *w, const struct gen_load *l)
+{
+	give(g, w, l, make_inside);
+}
+
+void gen_outside(struct gen *g, struct worker *w, const struct gen_load *l)
+{
+	give(g, w, l, make_outside);
+}
+
+void gen_hub(struct gen *g, struct worker *w, const struct gen_load *l)
+{
+	give(g, w, l, make_hub);
+}
+
 void gen_jobs(struct gen *g, struct worker *w, const struct gen_load *l, bool is_open,
 	      struct aead_job *jobs)
 {
+	/* Into the same buffers. */
+	g->worker[w->id].queue_load = NULL;
 	sealed(g, w, l, false, jobs);
 	/* What was sealed in place is a text like any other. */
 	for (unsigned i = 0; !is_open && i < BATCH_MAX; i++)

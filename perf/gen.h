@@ -23,8 +23,8 @@
 
 #include "dataplane/dataplane.h"
 
-#define GEN_BUFFERS_HOT	 BATCH_MAX
-#define GEN_BUFFERS_COLD 16384u
+/* Batches that wait in a standing queue: the full ring of 2,048 packets. */
+#define GEN_DEPTH_MAX 32u
 
 struct gen_load {
 	const char *name;
@@ -40,7 +40,7 @@ struct gen_config {
 	unsigned peers;
 	unsigned routes4, routes6; /* besides the peers' own */
 	bool is_random;		   /* order of destinations */
-	bool is_cold;		   /* buffers by turns over more than the caches hold */
+	unsigned depth;		   /* batches that are made before the first of them is taken */
 	const char *engine;	   /* NULL: the preferred one */
 };
 
@@ -63,7 +63,7 @@ void gen_outside(struct gen *g, struct worker *w, const struct gen_load *l);
 /* From one peer to another: a hub. */
 void gen_hub(struct gen *g, struct worker *w, const struct gen_load *l);
 
-/* The jobs of a whole batch as open (or seal) would have them, for an engine alone. */
+/* The jobs of a whole batch as open (or seal) would have them, for an engine alone: made anew. */
 void gen_jobs(struct gen *g, struct worker *w, const struct gen_load *l, bool is_open,
 	      struct aead_job *jobs);
 

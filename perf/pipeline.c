@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pipeline ROUNDS PEERS hot|cold [ENGINE]: ticks a packet that the ways of the
+ * pipeline ROUNDS PEERS short|full [ENGINE [BATCHES]]: ticks a packet that the ways of the
  * pipeline take, whole and by stage, beside what the engine alone takes for the same
  * texts, and ipsec-mb's seal in batches of 32. Prints a line a figure:
  *
@@ -9,7 +9,8 @@
  * pipeline tsc: ticks of the time stamp counter a second.
  *
  * A figure is the median of BATCHES batches of 64, each filled anew outside of the
- * measured time. One packet in 64 batches is opened or compared.
+ * measured time; "full": from a standing queue of 2,048 packets, so that payload was
+ * last touched 2,048 packets ago. All packets of every 64th batch are opened or compared.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -26,7 +27,7 @@
 #include "lib/base/log.h"
 #include "perf/gen.h"
 
-#define BATCHES	       201
+#define BATCHES_MAX    201
 #define WARM	       20
 #define BARE_BATCH     32
 #define ROUTES_DEFAULT 100
@@ -51,7 +52,8 @@ static struct gen *g;
 static struct worker *w;
 static void *bare_ctx;
 static unsigned round_number;
-static uint64_t ticks[BATCHES], by_stage[STAGE_COUNT][BATCHES];
+static unsigned batches = BATCHES_MAX;
+static uint64_t ticks[BATCHES_MAX], by_stage[STAGE_COUNT][BATCHES_MAX];
 
 static int compare(const void *a, const void *b)
 {
@@ -62,8 +64,8 @@ static int compare(const void *a, const void *b)
 
 static double median(uint64_t *v)
 {
-	qsort(v, BATCHES, sizeof(*v), compare);
-	return (double)v[BATCHES / 2];
+	qsort(v, batches, sizeof(*v), compare);
+	return (double)v[batches / 2];
 }
 
 static void say(enum way way, const struct gen_load *l, const char *figure, double per_packet)
@@ -95,7 +97,7 @@ static int run_way(enum way way, const struct gen_load *l)
 {
 	uint64_t sent = gen_counted(g, w).sent;
 
-	for (unsigned i = 0; i < WARM + BATCHES; i++) {
+	for (unsigned i = 0; i < WARM + batches; i++) {
 		unsigned at = i < WARM ? 0 : i - WARM;
 		uint64_t before[STAGE_COUNT], start;
 
@@ -109,9 +111,9 @@ static int run_way(enum way way, const struct gen_load *l)
 			by_stage[s][at] = w->stats.stage_cycles[s] - before[s];
 	}
 	sent = gen_counted(g, w).sent - sent;
-	if (sent != (WARM + BATCHES) * BATCH_MAX || gen_counted(g, w).wrong) {
+	if (sent != (WARM + batches) * BATCH_MAX || gen_counted(g, w).wrong) {
 		fprintf(stderr, "pipeline: %s %s: %lu of %u packets came out, %lu wrong\n",
-			way_name[way], l->name, sent, (WARM + BATCHES) * BATCH_MAX,
+			way_name[way], l->name, sent, (WARM + batches) * BATCH_MAX,
 			gen_counted(g, w).wrong);
 		return 1;
 	}
@@ -129,7 +131,7 @@ static void run_engine(enum way way, const struct gen_load *l)
 {
 	struct aead_job jobs[BATCH_MAX];
 
-	for (unsigned i = 0; i < WARM + BATCHES; i++) {
+	for (unsigned i = 0; i < WARM + batches; i++) {
 		uint64_t start;
 
 		gen_jobs(g, w, l, way == WAY_OPEN, jobs);
@@ -147,7 +149,7 @@ static void run_bare(const struct gen_load *l)
 {
 	struct aead_job jobs[BATCH_MAX];
 
-	for (unsigned i = 0; i < WARM + BATCHES; i++) {
+	for (unsigned i = 0; i < WARM + batches; i++) {
 		uint64_t start;
 
 		gen_jobs(g, w, l, false, jobs);
@@ -193,15 +195,20 @@ int main(int argc, char **argv)
 		printf("%.0f\n", ticks_a_second());
 		return 0;
 	}
-	if (argc < 4 || argc > 5 || sodium_init() < 0) {
-		fprintf(stderr, "usage: pipeline ROUNDS PEERS hot|cold [ENGINE] | tsc\n");
+	if (argc < 4 || argc > 6 || sodium_init() < 0) {
+		fprintf(stderr,
+			"usage: pipeline ROUNDS PEERS short|full [ENGINE|- [BATCHES]] | tsc\n");
 		return 2;
 	}
 	log_init("pipeline", LOG_ERROR);
 	rounds = (unsigned)atoi(argv[1]);
 	config.peers = (unsigned)atoi(argv[2]);
-	config.is_cold = !strcmp(argv[3], "cold");
-	config.engine = argc > 4 ? argv[4] : NULL;
+	config.depth = strcmp(argv[3], "full") ? 1 : GEN_DEPTH_MAX;
+	config.engine = argc > 4 && strcmp(argv[4], "-") ? argv[4] : NULL;
+	if (argc > 5)
+		batches = (unsigned)atoi(argv[5]);
+	if (batches < 1 || batches > BATCHES_MAX)
+		batches = BATCHES_MAX;
 	g = gen_new(&config);
 	w = gen_worker(g, 0);
 	if (aead_ipsecmb.is_supported())

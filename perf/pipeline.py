@@ -4,7 +4,8 @@
 
 A dataplane on the bench: one allow-all rule, a table of 100 routes, packets that were made (and
 sealed) beforehand, 64 a batch, and a port that only counts. One peer, 100 peers in turn, and one
-peer with payload that has left the caches. Ways: seal (LAN to peer), open (peer to LAN), hub
+peer behind a full queue of 2,048 packets (short: of 64), whose payload was last touched 2,048
+packets ago. Ways: seal (LAN to peer), open (peer to LAN), hub
 (peer to peer). `engine` is the AEAD engine alone on the same texts, `beyond` the rest of the
 whole, and the ratio is to ipsec-mb's bare seal in batches of 32, in the same round."""
 
@@ -22,7 +23,7 @@ from rows import compare, machine, row, write  # noqa: E402
 WAYS = ("seal", "open", "hub")
 LOADS = ("64", "512", "1420", "imix")
 BYTES = {"64": 64, "512": 512, "1420": 1420, "imix": 420}
-SETUPS = ((1, "hot"), (100, "hot"), (1, "cold"))
+SETUPS = ((1, "short"), (100, "short"), (1, "full"))
 STAGES = ("rx-outside", "rx-inside", "classify", "open", "filter", "route", "mtu", "seal", "tx")
 BARE = "ipsecmb"
 
@@ -42,25 +43,25 @@ def program():
 
 
 def measure(runs, setups, engine):
-    """{(peers, cache): {(way, load): {figure: [ticks of each round]}}}; the setups take turns."""
+    """{(peers, queue): {(way, load): {figure: [ticks of each round]}}}; the setups take turns."""
     got = {s: {} for s in setups}
     for _ in range(runs):
-        for peers, cache in setups:
+        for peers, queue in setups:
             text = subprocess.run(
-                [program(), "1", str(peers), cache] + ([engine] if engine else []),
+                [program(), "1", str(peers), queue] + ([engine] if engine else []),
                 stdout=subprocess.PIPE, check=True, text=True).stdout
             for line in text.splitlines():
                 _, way, load, figure, ticks = line.split()
-                figures = got[peers, cache].setdefault((way, load), {})
+                figures = got[peers, queue].setdefault((way, load), {})
                 figures.setdefault(figure, []).append(float(ticks))
     return got
 
 
 def rows_of(got, hz, cpu):
     rows = []
-    for (peers, cache), loads in got.items():
+    for (peers, queue), loads in got.items():
         for (way, load), figures in loads.items():
-            params = {"way": way, "load": load, "peers": peers, "cache": cache}
+            params = {"way": way, "load": load, "peers": peers, "queue": queue}
             bare = loads["seal", load].get(BARE)
             for figure, values in figures.items():
                 r = row("pipeline", figure, "ticks/packet", values, "lower", params=params,
@@ -90,13 +91,13 @@ def cell(rows, figure, **params):
 
 def table(rows, setups, cpu, hz):
     print("%s, TSC %.2f GHz; ticks a packet, medians" % (cpu, hz / 1e9))
-    for peers, cache in setups:
-        print("\n%d peer%s, payload %s" % (peers, "s in turn" if peers > 1 else "", cache))
+    for peers, queue in setups:
+        print("\n%d peer%s, %s queue" % (peers, "s in turn" if peers > 1 else "", queue))
         print("%-5s %5s %7s %7s %7s %6s %7s %7s  %s" % (
             "way", "load", "total", "engine", "beyond", "ratio", "Mpps", "Gbit/s", "stages"))
         for way in WAYS:
             for load in LOADS:
-                p = {"way": way, "load": load, "peers": peers, "cache": cache}
+                p = {"way": way, "load": load, "peers": peers, "queue": queue}
                 total = cell(rows, "total", **p)
                 if not total:
                     continue
