@@ -331,6 +331,30 @@ static void take_in(struct worker *w, struct batch *b, unsigned i, struct sessio
 	}
 }
 
+/* Sources of what has been opened are looked up next. */
+static void warm_sources(const struct worker *w, const struct batch *b, const struct open_batch *o)
+{
+	struct fib_query q[BATCH_MAX];
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < o->jobs; k++) {
+		const uint8_t *inner = b->pkts[o->packet_of[k]].data + WG_DATA_HEADER_BYTES;
+
+		if (!o->job[k].ok)
+			continue;
+		if (o->job[k].len >= IP_V6_HEADER_BYTES && inner[0] >> 4 == 6)
+			q[n++] = (struct fib_query){
+				.addr = ((const struct ip_v6_header *)inner)->src,
+				.is_v6 = true,
+			};
+		else if (o->job[k].len >= IP_V4_HEADER_BYTES && inner[0] >> 4 == 4)
+			q[n++] = (struct fib_query){
+				.addr = ((const struct ip_v4_header *)inner)->src,
+			};
+	}
+	fib_warm(w->dp->mesh, q, n);
+}
+
 void open_burst(struct worker *w, struct batch *b)
 {
 	struct open_run run = {NULL, 0, 0};
@@ -343,6 +367,8 @@ void open_burst(struct worker *w, struct batch *b)
 	if (o.jobs == 0)
 		return;
 	w->engine->open(w->aead, o.job, o.jobs);
+	if (fib_is_large(w->dp->mesh))
+		warm_sources(w, b, &o);
 	for (unsigned k = 0; k < o.jobs;) {
 		unsigned n = 1;
 

@@ -27,6 +27,36 @@ static uint32_t lookup(const struct fib *f, const struct ip_info *ip)
 	return ip->family == AF_INET ? fib_lookup4(f, ip->dst) : fib_lookup6(f, ip->dst);
 }
 
+/* The destination as it stands in a packet that may be anything. */
+static bool query_make(const struct packet *p, struct fib_query *q)
+{
+	if (p->len >= IP_V6_HEADER_BYTES && p->data[0] >> 4 == 6)
+		*q = (struct fib_query){
+			.addr = ((const struct ip_v6_header *)p->data)->dst,
+			.is_v6 = true,
+		};
+	else if (p->len >= IP_V4_HEADER_BYTES && p->data[0] >> 4 == 4)
+		*q = (struct fib_query){.addr = ((const struct ip_v4_header *)p->data)->dst};
+	else
+		return false;
+	return true;
+}
+
+static void warm(const struct worker *w, const struct batch *b)
+{
+	struct fib_query q[BATCH_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct packet *p = &b->pkts[i];
+
+		if (p->drop == DROP_NONE && p->kind == PACKET_INNER && packet_is_leader(b, i) &&
+		    query_make(p, &q[n]))
+			n++;
+	}
+	fib_warm(w->dp->mesh, q, n);
+}
+
 static void to_kernel(struct packet *p)
 {
 	p->peer_out = PEER_NONE;
@@ -86,6 +116,8 @@ unsigned route_outside_burst(struct worker *w, struct batch *b)
 {
 	unsigned forwarded = 0;
 
+	if (fib_is_large(w->dp->mesh))
+		warm(w, b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 
@@ -127,6 +159,8 @@ static void route_leader(const struct worker *w, struct packet *p, struct ip_inf
 
 void route_inside_burst(struct worker *w, struct batch *b)
 {
+	if (fib_is_large(w->dp->mesh))
+		warm(w, b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 

@@ -36,9 +36,10 @@
 #define FIB_INDEX_MASK (FIB_CHAIN - 1)
 
 #define FIB_ROOT_ENTRIES     65536
-#define FIB_PAGE_TABLE_SHIFT 10 /* tables a page: 1 MiB */
-#define FIB_PAGE_CHAIN_SHIFT 14 /* chains a page: 1 MiB */
+#define FIB_PAGE_TABLE_SHIFT 11 /* tables a page: 2 MiB, a huge one where there are such */
+#define FIB_PAGE_CHAIN_SHIFT 15 /* chains a page: 2 MiB */
 #define FIB_PAGES	     4096
+#define FIB_LARGE	     256 /* tables, or sixteen times as many chains */
 
 struct fib_table {
 	_Atomic uint32_t entry[256];
@@ -58,6 +59,7 @@ struct fib {
 	_Atomic uint32_t *root4;
 	_Atomic uint32_t *root6;
 	struct fib_build *build; /* control thread */
+	_Atomic bool is_large;	 /* more than caches hold: look-ups are worth fib_warm */
 	_Atomic(struct fib_table *) table_page[FIB_PAGES];
 	_Atomic(struct fib_chain *) chain_page[FIB_PAGES];
 };
@@ -148,15 +150,24 @@ static inline uint32_t fib_lookup6(const struct fib *f, const uint8_t addr[16])
 	return fib_descend(f, entry, addr, a[0], a[1]);
 }
 
-/* First pass over a batch: the root's line. */
-static inline void fib_prefetch4(const struct fib *f, const uint8_t addr[4])
+#define FIB_WARM_MAX 64
+
+/* An address that is going to be looked up. */
+struct fib_query {
+	const uint8_t *addr;
+	bool is_v6;
+};
+
+static inline bool fib_is_large(const struct fib *f)
 {
-	__builtin_prefetch(fib_root_slot(f->root4, addr));
+	return atomic_load_explicit(&f->is_large, memory_order_relaxed);
 }
 
-static inline void fib_prefetch6(const struct fib *f, const uint8_t addr[16])
-{
-	__builtin_prefetch(fib_root_slot(f->root6, addr));
-}
+/*
+ * Brings what the look-ups of up to FIB_WARM_MAX addresses will read into the cache:
+ * all take one step down before the first one takes the next, so that their misses
+ * are under way at the same time.
+ */
+void fib_warm(const struct fib *f, const struct fib_query *q, unsigned n);
 
 #endif

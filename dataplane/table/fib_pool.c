@@ -3,17 +3,32 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "dataplane/table/retire.h"
 #include "lib/base/bug.h"
 
 #define PAGE_TABLES (1u << FIB_PAGE_TABLE_SHIFT)
 #define PAGE_CHAINS (1u << FIB_PAGE_CHAIN_SHIFT)
+#define PAGE_BYTES  (2u << 20)
 #define NO_FREE	    UINT32_MAX /* only read when free_count is 0 */
+
+static_assert(PAGE_TABLES * sizeof(struct fib_table) == PAGE_BYTES, "a huge page of tables");
+static_assert(PAGE_CHAINS * sizeof(struct fib_chain) == PAGE_BYTES, "a huge page of chains");
+
+/* Small FIBs pay for what they touch: their first page is none of the huge ones. */
+static void *page_new(unsigned page)
+{
+	void *at = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+
+	if (at && page > 0)
+		madvise(at, PAGE_BYTES, MADV_HUGEPAGE);
+	return at;
+}
 
 static int table_page_add(struct fib *f, unsigned page)
 {
-	struct fib_table *t = aligned_alloc(64, PAGE_TABLES * sizeof(*t));
+	struct fib_table *t = page_new(page);
 	struct fib_table_info *info = calloc(PAGE_TABLES, sizeof(*info));
 
 	if (!t || !info) {
@@ -29,7 +44,7 @@ static int table_page_add(struct fib *f, unsigned page)
 
 static int chain_page_add(struct fib *f, unsigned page)
 {
-	struct fib_chain *c = aligned_alloc(64, PAGE_CHAINS * sizeof(*c));
+	struct fib_chain *c = page_new(page);
 
 	if (!c)
 		return -ENOMEM;
@@ -56,6 +71,8 @@ int fib_pool_reserve(struct fib *f, unsigned tables, unsigned chains)
 			return -ENOMEM;
 		c->pages++;
 	}
+	if (!fib_is_large(f) && (t->used > FIB_LARGE || c->used > 16 * FIB_LARGE))
+		atomic_store_explicit(&f->is_large, true, memory_order_relaxed);
 	return 0;
 }
 

@@ -16,9 +16,13 @@
 #include "dataplane/table/peer_build.h"
 #include "dataplane/table/retire.h"
 #include "dataplane/table/session_build.h"
+#include "dataplane/table/slab.h"
 
 #define IDS_FIRST     64u
 #define BUCKETS_FIRST 64u
+
+static struct slab peer_slab = SLAB_INIT(struct peer);
+static struct slab path_slab = SLAB_INIT(struct peer_path);
 
 struct peer_build {
 	struct session_table *sessions;
@@ -213,10 +217,9 @@ static int peer_new(struct peer_table *t, const struct dpapi_peer_set *msg, stru
 
 	if (ids_reserve(t, msg->id) < 0)
 		return -ENOMEM;
-	p = aligned_alloc(_Alignof(struct peer), sizeof(*p));
+	p = slab_alloc(&peer_slab);
 	if (!p)
 		return -ENOMEM;
-	memset(p, 0, sizeof(*p));
 	p->id = msg->id;
 	memcpy(p->public_key, msg->public_key, sizeof(p->public_key));
 	*out = p;
@@ -251,6 +254,11 @@ int peer_set(struct peer_table *t, const struct dpapi_peer_set *msg)
 	return 0;
 }
 
+static void path_free(void *path)
+{
+	slab_free(&path_slab, path);
+}
+
 int peer_path_set(struct peer_table *t, uint32_t id, const struct dpapi_path *path)
 {
 	struct peer *p = peer_get(t, id);
@@ -264,13 +272,13 @@ int peer_path_set(struct peer_table *t, uint32_t id, const struct dpapi_path *pa
 	if (path->kind == DPAPI_PATH_NONE ? !old : old && !memcmp(&old->path, path, sizeof(*path)))
 		return 0;
 	if (path->kind != DPAPI_PATH_NONE) {
-		new = calloc(1, sizeof(*new));
+		new = slab_alloc(&path_slab);
 		if (!new)
 			return -ENOMEM;
 		new->path = *path;
 	}
 	atomic_store_explicit(&p->path, new, memory_order_release);
-	retire(old, free);
+	retire(old, path_free);
 	return 0;
 }
 
@@ -338,8 +346,8 @@ static void peer_destroy(void *peer)
 
 	if (lanes)
 		lane_free(lanes);
-	free(atomic_load(&p->path));
-	free(p);
+	path_free(atomic_load(&p->path));
+	slab_free(&peer_slab, p);
 }
 
 static void peer_second(void *peer)

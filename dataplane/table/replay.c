@@ -21,7 +21,11 @@
  *
  * That look also answers for a worker that is stopped between its look at the word
  * and its CAS: for the word to come round to the very bits that it saw, 255 laps
- * (two million packets) must have passed, and c is too old by then.
+ * (two million packets) must have passed, and c is too old by then. Had that CAS
+ * replaced the word, the marks of up to 55 counters of the newer lap would be gone until
+ * the ring comes round. That takes a worker which stands still between two instructions
+ * while others take a multiple of 2,107,392 packets of this session, to within 56, and
+ * nobody outside can bring it about: `last` moves only for who can seal.
  *
  * A long gap. Words that nobody touches for 256 laps would come to look fresh: not
  * while packets arrive, as they pass over every word in each lap, but when an outage

@@ -95,9 +95,9 @@ static inline struct session *session_in_slot(const struct session_table *t, uin
 
 /*
  * Takes n (1..64) counters: *first .. *first + n - 1 are the caller's alone.
- * is_shared: other workers may do the same. False: the session has used up its counters. Workers that race past the check
- * overshoot by a batch each, which the distance of WG_REJECT_AFTER_MESSAGES from
- * the end of the range absorbs: a counter never wraps.
+ * is_shared: other workers may do the same. False: the session has used up its counters. Workers
+ * that race past the check overshoot by a batch each, which the distance of
+ * WG_REJECT_AFTER_MESSAGES from the end of the range absorbs: a counter never wraps.
  */
 static inline bool session_reserve(struct session *s, unsigned n, bool is_shared, uint64_t *first)
 {

@@ -83,8 +83,10 @@ void *slab_alloc(struct slab *s)
 {
 	void *object;
 
-	if (IS_SINGLE)
-		return calloc(1, s->size);
+	if (IS_SINGLE) {
+		object = s->size % 64 ? malloc(s->size) : aligned_alloc(64, s->size);
+		return object ? memset(object, 0, s->size) : NULL;
+	}
 	lock(s);
 	object = take(s);
 	s->used += object != NULL;
