@@ -204,14 +204,16 @@ def lane_port(node, lane):
     return node.show("ports")["ports"][0]["udp"]["lane_port"] + lane - 1
 
 
-def cut(node, ports):
-    """Nothing from or to these ports of either side passes node any more."""
-    which = ", ".join(str(p) for p in ports)
+def cut(node, theirs, ours=None):
+    """Nothing passes node any more that is from or to that port of the other side, or ours."""
+    rule = {"in": "udp sport %d drop; " % theirs, "out": "udp dport %d drop; " % theirs}
+    if ours:
+        rule = {"in": rule["in"] + "udp dport %d drop; " % ours,
+                "out": rule["out"] + "udp sport %d drop; " % ours}
     node.site.gw.nft("table inet cut {\n"
-                     " chain in { type filter hook input priority 0;\n"
-                     "  udp sport { %s } drop; udp dport { %s } drop; }\n"
-                     " chain out { type filter hook output priority 0;\n"
-                     "  udp sport { %s } drop; udp dport { %s } drop; }\n}\n" % ((which,) * 4))
+                     " chain in { type filter hook input priority 0; %s}\n"
+                     " chain out { type filter hook output priority 0; %s}\n}\n" %
+                     (rule["in"], rule["out"]))
 
 
 def heal(node):
@@ -225,7 +227,7 @@ def rerouted(t):
     wait_open(t)
     time.sleep(1.5)
     node, other, lane = opener(t)
-    cut(other, [lane_port(node, lane)])
+    cut(other, lane_port(node, lane))
     try:
         lost = gone(flow.wait())
         limit = (CLOSE_SECONDS + 0.5) * PPS
@@ -248,7 +250,7 @@ def blocked(t):
     wait_open(t)
     time.sleep(1.5)
     node, other, lane = opener(t)
-    cut(other, [lane_port(n, lane) for n in t.nodes])
+    cut(other, lane_port(node, lane), lane_port(other, lane))
     try:
         lost = gone(flow.wait())
         limit = (CLOSE_SECONDS + 0.5) * PPS
