@@ -13,8 +13,9 @@ class Udp:
     """Numbered UDP between two namespaces, both ways or one way, running by itself."""
 
     def __init__(self, lab, a, b, rate=10000, seconds=5.0, size=64, both=True, port=9000,
-                 hosts=1, flood=False, gro=False, linger=1.0, wait=0.3):
-        """a, b: (namespace, address)."""
+                 hosts=1, flood=False, gro=False, linger=1.0, wait=0.3, flows=None, mix=False):
+        """a, b: (namespace, address). flows: more than hosts, over pairs of them; mix: of
+        several sizes."""
         self.seconds = seconds + wait + linger
         self.run = []
         for i, ((ns, addr), (_, to)) in enumerate(((a, b), (b, a))):
@@ -24,6 +25,8 @@ class Udp:
             argv += ["--to", to] if both or i == 0 else ["--listen"]
             argv += ["--flood"] if flood else ["--rate", rate]
             argv += ["--gro"] if gro else []
+            argv += ["--flows", flows] if flows else []
+            argv += ["--mix"] if mix else []
             self.run.append((ns.start("traffic", argv, stdout=out), out))
 
     def stop(self):
@@ -78,19 +81,23 @@ def lost_between(rx, rate, start_ns, from_ns, to_ns):
     return n
 
 
-def tcp(client, server, address, seconds=2.0, port=5201, streams=1):
-    """iperf3 from client to server: its JSON document."""
+def tcp(client, server, address, seconds=2.0, port=5201, streams=1, congestion=None,
+        cpus=None):
+    """iperf3 from client to server: its JSON document. cpus: the client's and the server's."""
     tool("iperf3")
     # It cuts fractions off, and 0 means for ever.
     seconds = max(1, round(seconds))
-    srv = server.start("iperf3", ["iperf3", "-s", "-1", "-p", port])
+    on = [["taskset", "-c", str(c)] for c in cpus] if cpus else [[], []]
+    srv = server.start("iperf3", on[1] + ["iperf3", "-s", "-1", "-p", port])
     try:
         for _ in range(50):
             if ":%d" % port in server.sh("ss", "-Hltn").stdout:
                 break
             time.sleep(0.02)
-        p = client.sh("iperf3", "-c", address, "-p", port, "-t", seconds, "-P", streams, "-J",
-                      "--connect-timeout", 3000, check=False, timeout=seconds + 20)
+        p = client.sh(*on[0], "iperf3", "-c", address, "-p", port, "-t", seconds, "-P", streams,
+                      "-J", "--connect-timeout", 3000,
+                      *(["-C", congestion] if congestion else []),
+                      check=False, timeout=seconds + 20)
         doc = json.loads(p.stdout)
         if "error" in doc:
             raise LabError("iperf3 %s -> %s: %s" % (client.short, address, doc["error"]))

@@ -3,15 +3,17 @@
  * traffic: numbered UDP packets, every one accounted for. Both sides run this program:
  *
  *     traffic --bind ADDR --to ADDR [--port P] [--rate PPS | --flood] [--size BYTES]
- *             [--time S] [--wait S] [--linger S] [--hosts N] [--gro]
+ *             [--time S] [--wait S] [--linger S] [--hosts N] [--flows N] [--mix] [--gro]
  *     traffic --bind ADDR --listen   (receive only, until the sender says it is done)
  *
  * With --to it sends; whether it sends or not it receives on the same port, so two
  * instances that name each other carry both directions at once. --size is that of the IP
  * packet (64 B: 36 B of UDP payload under IPv4, 16 B under IPv6). --hosts N spreads the
  * packets over N flows in turn: source and destination address + 0 .. N-1 (the addresses
- * must be on the interfaces). The sender ends with "done" packets that carry how many it
- * sent, so the other side knows of losses at the tail.
+ * must be on the interfaces); with --flows, more than N, over so many of their N * N pairs.
+ * --mix sends seven packets of 64 B, four of 576 B and one of 1,280 B in turn. The sender
+ * ends with "done" packets that carry how many it sent, so the other side knows of losses at
+ * the tail.
  *
  * Ends with a JSON object on stdout; SIGTERM or SIGINT ends it early with the same.
  *
@@ -62,10 +64,10 @@ union addr {
 
 struct traffic {
 	union addr self, peer;
-	bool sends, flood, gro;
-	unsigned int port, hosts;
+	bool sends, flood, gro, mix;
+	unsigned int port, hosts, flows;
 	double rate_pps, time_s, linger_s, wait_s;
-	size_t payload;
+	size_t payload, overhead;
 	int fd;
 	uint64_t sent, send_errors, send_full;
 	uint64_t tx_start_ns, tx_end_ns;
@@ -130,12 +132,13 @@ struct slot {
 
 static void slot_init(struct slot *s, struct msghdr *m, uint32_t flow)
 {
-	union addr from = addr_plus(&t.self, flow);
+	union addr from = addr_plus(&t.self, flow % t.hosts);
 	struct cmsghdr *c;
 
 	memset(s, 0, sizeof(*s));
 	memset(m, 0, sizeof(*m));
-	s->to = addr_plus(&t.peer, flow);
+	/* With as many flows as hosts: host n to host n. */
+	s->to = addr_plus(&t.peer, (flow + flow / t.hosts) % t.hosts);
 	s->iov.iov_base = s->payload;
 	s->iov.iov_len = t.payload;
 	m->msg_iov = &s->iov;
@@ -163,6 +166,14 @@ static void slot_init(struct slot *s, struct msghdr *m, uint32_t flow)
 	}
 }
 
+/* Sizes are of the IP packet. One place further on in each turn of the flows. */
+static size_t mixed_payload(uint64_t seq)
+{
+	static const uint16_t size[] = {64, 64, 576, 64, 576, 64, 64, 64, 576, 1280, 576, 64};
+
+	return size[(seq + seq / t.flows) % (sizeof(size) / sizeof(size[0]))] - t.overhead;
+}
+
 /*
  * Sends n packets from the next number on. A packet the kernel takes is "sent"; one it
  * refuses for good (no route) is counted as an error under its number, which the receiver
@@ -174,11 +185,12 @@ static void send_batch(struct mmsghdr *msgs, struct slot *slots, unsigned int n)
 
 	for (unsigned int i = 0; i < n; i++) {
 		uint64_t seq = t.sent + i;
-		struct head h = {MAGIC, (uint32_t)(seq % t.hosts), seq};
-		unsigned int k = (unsigned int)(seq % t.hosts);
+		struct head h = {MAGIC, (uint32_t)(seq % t.flows), seq};
 
-		if (t.hosts > 1)
-			slot_init(&slots[i], &msgs[i].msg_hdr, k);
+		if (t.flows > 1)
+			slot_init(&slots[i], &msgs[i].msg_hdr, h.flow);
+		if (t.mix)
+			slots[i].iov.iov_len = mixed_payload(seq);
 		memcpy(slots[i].payload, &h, sizeof(h));
 	}
 	while (done < n && !t.stopping) {
@@ -396,26 +408,19 @@ static int usage(const char *why)
 		"usage: traffic --bind ADDR (--to ADDR | --listen) [--port P] [--rate PPS | "
 		"--flood]\n"
 		"               [--size BYTES] [--time S] [--wait S] [--linger S] [--hosts N]\n"
-		"               [--gro]\n",
+		"               [--flows N] [--mix] [--gro]\n",
 		why);
 	return 2;
 }
 
 static int arguments(int argc, char **argv)
 {
-	static const struct option longs[] = {{"bind", 1, 0, 'b'},
-					      {"to", 1, 0, 't'},
-					      {"listen", 0, 0, 'l'},
-					      {"port", 1, 0, 'p'},
-					      {"rate", 1, 0, 'r'},
-					      {"flood", 0, 0, 'f'},
-					      {"size", 1, 0, 's'},
-					      {"time", 1, 0, 'T'},
-					      {"linger", 1, 0, 'L'},
-					      {"wait", 1, 0, 'w'},
-					      {"hosts", 1, 0, 'h'},
-					      {"gro", 0, 0, 'g'},
-					      {0}};
+	static const struct option longs[] = {
+		{"bind", 1, 0, 'b'}, {"to", 1, 0, 't'},	   {"listen", 0, 0, 'l'},
+		{"port", 1, 0, 'p'}, {"rate", 1, 0, 'r'},  {"flood", 0, 0, 'f'},
+		{"size", 1, 0, 's'}, {"time", 1, 0, 'T'},  {"linger", 1, 0, 'L'},
+		{"wait", 1, 0, 'w'}, {"hosts", 1, 0, 'h'}, {"flows", 1, 0, 'F'},
+		{"mix", 0, 0, 'm'},  {"gro", 0, 0, 'g'},   {0}};
 	const char *bind_to = NULL, *to = NULL;
 	bool listens = false;
 	long size = 64, overhead;
@@ -459,6 +464,12 @@ static int arguments(int argc, char **argv)
 		case 'h':
 			t.hosts = (unsigned int)atoi(optarg);
 			break;
+		case 'F':
+			t.flows = (unsigned int)atoi(optarg);
+			break;
+		case 'm':
+			t.mix = true;
+			break;
 		case 'w':
 			t.wait_s = atof(optarg);
 			break;
@@ -479,7 +490,12 @@ static int arguments(int argc, char **argv)
 		return usage("bad --size");
 	if (t.hosts < 1 || t.hosts > ACCOUNT_FLOWS || t.rate_pps <= 0)
 		return usage("bad --hosts or --rate");
-	t.payload = (size_t)(size - overhead);
+	if (!t.flows)
+		t.flows = t.hosts;
+	if (t.flows < t.hosts || t.flows > ACCOUNT_FLOWS || t.flows > t.hosts * t.hosts)
+		return usage("bad --flows");
+	t.overhead = (size_t)overhead;
+	t.payload = (size_t)size - t.overhead;
 	t.sends = to != NULL;
 	return 0;
 }
