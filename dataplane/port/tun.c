@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dataplane/port/arena.h"
 #include "dataplane/port/tun_arena.h"
 #include "lib/base/bug.h"
 #include "tun_steer.skel.h"
@@ -124,13 +125,8 @@ static int configure_link(struct tun *t, unsigned mtu)
 
 static int arena_new(struct tun_queue *q)
 {
-	void *map = mmap(NULL, 2 * TUN_ARENA_HALF_BYTES, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (map == MAP_FAILED)
-		return -errno;
-	q->arena = map;
-	return 0;
+	q->arena = arena_map(2 * (size_t)TUN_ARENA_HALF_BYTES);
+	return q->arena ? 0 : -ENOMEM;
 }
 
 static int queues_new(struct tun *t, unsigned count)

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "dataplane/port/arena.h"
 #include "dataplane/port/udp.h"
 #include "dataplane/port/udp_uapi.h"
 #include "dataplane/worker.h"
@@ -56,10 +57,8 @@ struct udp_rx *udp_rx_new(void)
 
 	if (!rx)
 		return NULL;
-	/* Only the pages that datagrams reach are ever made. */
-	arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (arena == MAP_FAILED) {
+	arena = arena_map(ARENA_BYTES);
+	if (!arena) {
 		free(rx);
 		return NULL;
 	}
