@@ -5,7 +5,8 @@
 Ticks of the time stamp counter a message, texts in the cache, all engines on each load one
 after the other in every round, so that the ratio to ipsec-mb is one of the same round: how
 many times as fast. Loads: lengths of the text, and a mix of 64, 576 and 1,420 bytes; all
-messages with one key, or each with its own."""
+messages with one key, or each with its own. All engines in batches of 32, then the default and
+what it chooses from in batches of 1 to 64."""
 
 import argparse
 import os
@@ -22,6 +23,9 @@ REFERENCE = "ipsecmb"
 # What runs on a CPU without AVX-512 is also held against ipsec-mb as it runs there.
 AVX2_REFERENCE = "ipsecmb-avx2"
 AVX2_ENGINES = ("mb-avx2", "mixed-avx2")
+# Measured in other batches too, if the machine has them.
+CHOICE = ("mixed", "mb-avx512", REFERENCE)
+BATCHES = (1, 4, 8, 16, 64)
 
 
 def program():
@@ -31,10 +35,10 @@ def program():
     return path
 
 
-def measure(rounds, batch):
+def measure(rounds, batch, engines=()):
     """{(way, keys, load): {engine: [ticks of each round]}}, in the order of the loads."""
     got = {}
-    text = subprocess.run([program(), str(rounds), str(batch)], stdout=subprocess.PIPE,
+    text = subprocess.run([program(), str(rounds), str(batch)] + list(engines), stdout=subprocess.PIPE,
                           check=True, text=True).stdout
     for line in text.splitlines():
         _, way, keys, load, engine, ticks = line.split()
@@ -80,21 +84,49 @@ def tables(got, rows, cpu, batch):
         table(got, rows, cpu, batch, AVX2_REFERENCE, avx2)
 
 
+def batch_table(rows, cpu):
+    """How the default, and the multi-buffer engine alone, do in batches of other sizes."""
+    batches = list(dict.fromkeys(r["params"]["batch"] for r in rows))
+    for engine in CHOICE[:-1]:
+        cells = {}
+        for r in rows:
+            p = r["params"]
+            if r["implementation"] == engine:
+                cells.setdefault((r["bench"][7:], p["keys"] > 1, p["load"]), {})[p["batch"]] = \
+                    "%8.0f  x%5.2f" % (r["median"], r.get("ratio", 0))
+        if not cells:
+            continue
+        print("\n%s; %s by messages a batch; ticks a message, median; x: times as fast as %s" % (
+            cpu, engine, REFERENCE))
+        print("%-5s %5s %6s" % ("way", "keys", "load") + "".join("%17d" % b for b in batches))
+        for key in sorted(cells, key=lambda k: (k[0] == "open", k[1])):
+            print("%-5s %5s %6s" % (key[0], "each" if key[1] else "one", key[2]) +
+                  "".join("%17s" % cells[key].get(b, "") for b in batches))
+
+
 def main():
     ap = argparse.ArgumentParser(prog="perf crypto", description=__doc__,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--json", metavar="FILE")
     ap.add_argument("--runs", type=int, default=9)
-    ap.add_argument("--batch", type=int, default=32, help="messages a call, 1 to 64")
+    ap.add_argument("--batch", type=int,
+                    help="only this many messages a call, 1 to 64, by all engines")
     a = ap.parse_args()
+    cpu = machine()
+    batch = a.batch or 32
     try:
-        got = measure(a.runs, a.batch)
+        got = measure(a.runs, batch)
+        rows = rows_of(got, batch, cpu)
+        tables(got, rows, cpu, batch)
+        if not a.batch:
+            others = []
+            for n in BATCHES:
+                others += rows_of(measure(a.runs, n, CHOICE), n, cpu)
+            batch_table(others, cpu)
+            rows += others
     except netns.Skip as e:
         print("perf crypto: missing: %s" % e, file=sys.stderr)
         return 77
-    cpu = machine()
-    rows = rows_of(got, a.batch, cpu)
-    tables(got, rows, cpu, a.batch)
     if a.json:
         write(a.json, rows)
     return 0

@@ -38,8 +38,8 @@ struct mb_ctx {
 	/* Secret while a call runs. */
 	uint8_t streams[2][MB_LANES * MB_BLOCK_BYTES];
 	uint8_t tags[HASHES_MAX][AEAD_TAG_BYTES];
-	uint8_t hash_keys[AEAD_BATCH_MAX][MB_HASH_KEY];
-	uint8_t keystream[KEPT_BLOCKS][MB_BLOCK_BYTES];
+	/* Poly1305 keys of all messages, and behind the last the key stream that is kept. */
+	uint8_t hash_keys[AEAD_BATCH_MAX + KEPT_BLOCKS][MB_HASH_KEY];
 
 	struct mb_group groups[3];
 	struct aead_job **sorted; /* of this call */
@@ -52,6 +52,7 @@ struct mb_ctx {
 	unsigned n_right;
 };
 
+static_assert(offsetof(struct mb_ctx, streams) == 0, "what end() wipes begins there");
 static_assert(AEAD_BATCH_MAX % HASHES_MAX == 0, "the last hashing finds all its keys");
 
 /* What makes a block of key stream of itself. */
@@ -90,12 +91,10 @@ static void begin(struct mb_ctx *c, struct aead_job **sorted, unsigned n)
 	c->n = n;
 }
 
-static void end(struct mb_ctx *c, unsigned n_kept)
+/* secrets_end: behind the last Poly1305 key or key stream in use. */
+static void end(struct mb_ctx *c, const uint8_t *secrets_end)
 {
-	/* From the streams to the last key in use. */
-	sodium_memzero(c, offsetof(struct mb_ctx, hash_keys) + c->n * sizeof(c->hash_keys[0]));
-	if (n_kept)
-		sodium_memzero(c->keystream, n_kept * sizeof(c->keystream[0]));
+	sodium_memzero(c, (size_t)(secrets_end - (const uint8_t *)c));
 	sodium_stackzero(MB_STACK);
 }
 
@@ -228,13 +227,13 @@ static void mb_seal_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 
 	begin(c, sorted, n);
 	compute(c, &f, sorted, put_tags);
-	end(c, 0);
+	end(c, c->hash_keys[n]);
 }
 
 static void mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 {
 	struct mb_ctx *c = ctx;
-	struct mb_feed f = {.n = n, .hash_keys = c->hash_keys, .keystream = c->keystream[0]};
+	struct mb_feed f = {.n = n, .hash_keys = c->hash_keys, .keystream = c->hash_keys[n]};
 
 	begin(c, sorted, n);
 	c->n_right = 0;
@@ -248,7 +247,7 @@ static void mb_open_sorted(void *ctx, struct aead_job **sorted, unsigned n)
 		f = (struct mb_feed){.n = c->n_right};
 		compute(c, &f, c->right, no_tags);
 	}
-	end(c, (unsigned)(c->kept - c->keystream[0]) / MB_BLOCK_BYTES);
+	end(c, c->kept);
 }
 
 static void mb_seal(void *ctx, struct aead_job *jobs, unsigned n)

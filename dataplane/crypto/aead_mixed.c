@@ -8,7 +8,7 @@
  * alone (about 4 ms in all), so the bounds are this machine's own. Jobs sorted by length
  * are looked at in groups, which the multi-buffer engine would hash side by side: eights, or
  * with AVX2 fours. A full group of one class, and a message alone, goes where its samples
- * were faster; what either engine takes for any other group follows from four costs that
+ * were faster; what either engine takes for any other group follows from the costs that
  * the samples are made of.
  *
  * A context belongs to one worker.
@@ -21,12 +21,6 @@
 #include "dataplane/crypto/aead_mb_set.h"
 #include "lib/base/bug.h"
 
-/*
- * What hashing costs beside its chunks of 64 bytes, counted in these: setting up
- * and finishing, with what the engine does around it.
- */
-#define HASH_FIXED_CHUNKS 2
-
 /* Messages in a sample of many, two groups with AVX-512. */
 #define SAMPLE_JOBS  16
 #define SAMPLE_CALLS 4
@@ -37,6 +31,7 @@ static const uint32_t class_bytes[] = {64, 128, 256, 512, 1024, 1500, 9000};
 #define CLASSES	    ARRAY_SIZE(class_bytes)
 #define CLASS_SHORT 0 /* of a block */
 #define CLASS_LONG  4 /* costs are taken from this one and the shortest */
+#define CLASS_KEPT  1 /* up to here the multi-buffer engine opens in one go */
 #define BYTES_MAX   9000
 
 /* Sixteenths of a tick, for all messages of the sample. */
@@ -48,10 +43,14 @@ enum { MB, IPSECMB };
 
 /* Sixteenths of a tick. */
 struct costs {
-	int64_t lanes;	 /* multi-buffer: its lanes' blocks of key stream */
-	int64_t chunk;	 /* multi-buffer: 64 bytes of each message of a group hashed */
-	int64_t message; /* ipsec-mb: a message, beside its blocks */
-	int64_t block;	 /* ipsec-mb: 64 bytes */
+	int64_t lanes; /* multi-buffer: its lanes' blocks of key stream */
+	int64_t chunk; /* multi-buffer: 64 bytes of each message of a group hashed */
+	int64_t group; /* multi-buffer: to hash a group at all */
+	int64_t call;  /* multi-buffer: once, where no other group is there to hide it */
+	/* ipsec-mb, in a class: a message of the longest before it, and each block more. */
+	struct {
+		int64_t message, block;
+	} other[CLASSES];
 };
 
 struct mixed_ctx {
@@ -84,32 +83,37 @@ static unsigned class_of(uint32_t bytes)
 	return c;
 }
 
-/* What sealing n messages of len bytes takes at best. out has room for all. */
-static int64_t measure(const struct aead_engine *e, void *ctx, unsigned n, uint32_t len,
-		       uint8_t *out)
+/*
+ * What sealing n messages of len bytes takes either engine at best. They take turns, for the
+ * clock of the CPU may change. There is room for all in texts and out.
+ */
+static void measure(const struct mixed_ctx *c, unsigned n, uint32_t len, const uint8_t *texts,
+		    uint8_t *out, int64_t best[2])
 {
-	static const uint8_t key[AEAD_KEY_BYTES], text[BYTES_MAX];
+	const struct aead_engine *engines[] = {[MB] = &c->set->engine, [IPSECMB] = &aead_ipsecmb};
+	void *ctxs[] = {[MB] = c->mb, [IPSECMB] = c->ipsecmb};
+	static const uint8_t key[AEAD_KEY_BYTES];
 	struct aead_job jobs[SAMPLE_JOBS];
-	int64_t best = INT64_MAX;
 
 	for (unsigned i = 0; i < n; i++)
 		jobs[i] = (struct aead_job){.key = key,
 					    .counter = i,
-					    .src = text,
+					    .src = texts + i * len,
 					    .dst = out + i * (len + AEAD_TAG_BYTES),
 					    .len = len};
-	/* The first sample also warms the caches. */
-	for (unsigned i = 0; i < SAMPLES; i++) {
+	best[MB] = best[IPSECMB] = INT64_MAX;
+	/* The first samples also warm the caches. */
+	for (unsigned i = 0; i < 2 * SAMPLES; i++) {
+		unsigned e = i % 2;
 		uint64_t start = __rdtsc();
 		int64_t ticks;
 
 		for (unsigned k = 0; k < SAMPLE_CALLS; k++)
-			e->seal(ctx, jobs, n);
+			engines[e]->seal(ctxs[e], jobs, n);
 		ticks = (int64_t)(__rdtsc() - start) * 16 / SAMPLE_CALLS;
-		if (ticks < best)
-			best = ticks;
+		if (ticks < best[e])
+			best[e] = ticks;
 	}
-	return best;
 }
 
 static int64_t positive(int64_t cost)
@@ -124,43 +128,61 @@ static int64_t fillings(const struct aead_mb *set, unsigned n, uint32_t bytes)
 	return (n * (1 + blocks(bytes)) + set->lanes - 1) / set->lanes;
 }
 
+/*
+ * Between the long class and the short one the multi-buffer engine fills its lanes more often
+ * and hashes more chunks: many do both for each group, one alone does it for one.
+ */
 static struct costs costs_of(const struct mixed_ctx *c)
 {
-	const struct sample *long_mb = &c->samples[CLASS_LONG][MB];
-	int64_t other_long = c->samples[CLASS_LONG][IPSECMB].many / SAMPLE_JOBS;
-	int64_t other_short = c->samples[CLASS_SHORT][IPSECMB].many / SAMPLE_JOBS;
-	int64_t text_blocks = blocks(class_bytes[CLASS_LONG]);
-	int64_t one = fillings(c->set, 1, class_bytes[CLASS_LONG]);
-	int64_t all = fillings(c->set, SAMPLE_JOBS, class_bytes[CLASS_LONG]);
-	int64_t groups = SAMPLE_JOBS / c->set->hashes;
+	const struct sample *s = c->samples[CLASS_SHORT], *l = c->samples[CLASS_LONG];
+	uint32_t bytes = class_bytes[CLASS_LONG];
+	int64_t more = blocks(bytes) - 1, groups = SAMPLE_JOBS / c->set->hashes;
+	int64_t short_many = fillings(c->set, SAMPLE_JOBS, class_bytes[CLASS_SHORT]);
+	int64_t short_alone = fillings(c->set, 1, class_bytes[CLASS_SHORT]);
+	int64_t more_many = fillings(c->set, SAMPLE_JOBS, bytes) - short_many;
+	int64_t more_alone = fillings(c->set, 1, bytes) - short_alone;
+	int64_t longer_many = l[MB].many - s[MB].many, longer_alone = l[MB].alone - s[MB].alone;
 	struct costs p;
 
-	/* Many fill the lanes more often, and hash as much as one alone for each group. */
-	p.lanes = positive((long_mb->many - groups * long_mb->alone) / (all - groups * one));
-	p.chunk = positive((long_mb->alone - one * p.lanes) / (text_blocks + HASH_FIXED_CHUNKS));
-	p.block = positive((other_long - other_short) / (text_blocks - 1));
-	p.message = positive(other_short - p.block);
+	p.lanes =
+		positive((longer_many - groups * longer_alone) / (more_many - groups * more_alone));
+	p.chunk = positive((longer_alone - more_alone * p.lanes) / more);
+	p.group = positive((s[MB].many - short_many * p.lanes) / groups - p.chunk);
+	p.call = positive(s[MB].alone - short_alone * p.lanes - p.chunk - p.group);
+	p.other[0].message = c->samples[0][IPSECMB].many / SAMPLE_JOBS;
+	p.other[0].block = 0;
+	for (unsigned i = 1; i < CLASSES; i++) {
+		int64_t message = c->samples[i - 1][IPSECMB].many / SAMPLE_JOBS;
+
+		p.other[i].message = message;
+		p.other[i].block = (c->samples[i][IPSECMB].many / SAMPLE_JOBS - message) /
+				   (blocks(class_bytes[i]) - blocks(class_bytes[i - 1]));
+	}
 	return p;
 }
 
 static int measure_all(struct mixed_ctx *c)
 {
-	const struct aead_engine *engines[] = {[MB] = &c->set->engine, [IPSECMB] = &aead_ipsecmb};
-	void *ctxs[] = {[MB] = c->mb, [IPSECMB] = c->ipsecmb};
-	uint8_t *out = malloc(SAMPLE_JOBS * (BYTES_MAX + AEAD_TAG_BYTES));
+	uint8_t *texts = calloc(SAMPLE_JOBS, BYTES_MAX);
+	uint8_t *out = calloc(SAMPLE_JOBS, BYTES_MAX + AEAD_TAG_BYTES);
+	int ret = -ENOMEM;
 
-	if (!out)
-		return -ENOMEM;
-	for (unsigned i = 0; i < CLASSES; i++)
-		for (unsigned e = 0; e < ARRAY_SIZE(engines); e++)
-			c->samples[i][e] = (struct sample){
-				.many = measure(engines[e], ctxs[e], SAMPLE_JOBS, class_bytes[i],
-						out),
-				.alone = measure(engines[e], ctxs[e], 1, class_bytes[i], out),
-			};
-	free(out);
+	if (!texts || !out)
+		goto no_memory;
+	for (unsigned i = 0; i < CLASSES; i++) {
+		int64_t many[2], alone[2];
+
+		measure(c, SAMPLE_JOBS, class_bytes[i], texts, out, many);
+		measure(c, 1, class_bytes[i], texts, out, alone);
+		for (unsigned e = 0; e < 2; e++)
+			c->samples[i][e] = (struct sample){.many = many[e], .alone = alone[e]};
+	}
 	c->costs = costs_of(c);
-	return 0;
+	ret = 0;
+no_memory:
+	free(texts);
+	free(out);
+	return ret;
 }
 
 static void mixed_ctx_free(void *ctx)
@@ -207,37 +229,54 @@ static bool is_mb_alone(const struct mixed_ctx *c, unsigned class)
 	return c->samples[class][MB].alone <= c->samples[class][IPSECMB].alone;
 }
 
-/* Is the multi-buffer engine the faster for a group of n messages, the longest first? */
-static bool is_for_mb(const struct mixed_ctx *c, struct aead_job *const *sorted, unsigned n)
+/* What ipsec-mb takes for a message. */
+static int64_t other_cost(const struct costs *p, uint32_t bytes)
+{
+	unsigned class = class_of(bytes);
+	int64_t before = class ? blocks(class_bytes[class - 1]) : 0;
+
+	return p->other[class].message + (blocks(bytes) - before) * p->other[class].block;
+}
+
+/*
+ * Is the multi-buffer engine the faster for a group of n messages, the longest first? is_all:
+ * there are no others. Opening takes two calls' worth, keys first and then the texts.
+ */
+static bool is_for_mb(const struct mixed_ctx *c, struct aead_job *const *sorted, unsigned n,
+		      bool is_all, bool is_open)
 {
 	const struct costs *p = &c->costs;
 	unsigned class = class_of(sorted[0]->len);
-	int64_t text_blocks = 0, lanes;
+	int64_t text_blocks = 0, lanes, calls = is_all, other = 0;
 
-	if (n == 1)
-		return is_mb_alone(c, class);
 	if (n == c->set->hashes && class_of(sorted[n - 1]->len) == class)
 		return is_mb_many(c, class);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		text_blocks += blocks(sorted[i]->len);
+		other += other_cost(p, sorted[i]->len);
+	}
 	lanes = (text_blocks + n + c->set->lanes - 1) / c->set->lanes;
-	return lanes * p->lanes + (blocks(sorted[0]->len) + HASH_FIXED_CHUNKS) * p->chunk <=
-	       n * p->message + text_blocks * p->block;
+	if (is_all && is_open && class > CLASS_KEPT) {
+		lanes++;
+		calls++;
+	}
+	return calls * p->call + lanes * p->lanes + blocks(sorted[0]->len) * p->chunk + p->group <=
+	       other;
 }
 
 /* Keeps in sorted what the multi-buffer engine takes, and returns the number of the others. */
 static unsigned split(const struct mixed_ctx *c, struct aead_job **sorted, unsigned n,
-		      struct aead_job **others)
+		      struct aead_job **others, bool is_open)
 {
 	unsigned kept = 0, given = 0, group = c->set->hashes;
 
 	/* All groups alike, as bulk traffic has them, and the answer is to keep. */
 	if (n && n % group == 0 && blocks(sorted[0]->len) == blocks(sorted[n - 1]->len) &&
-	    is_for_mb(c, sorted, group))
+	    is_for_mb(c, sorted, group, false, is_open))
 		return 0;
 	for (unsigned i = 0; i < n; i += group) {
 		unsigned some = n - i < group ? n - i : group;
-		bool is_mb = is_for_mb(c, sorted + i, some);
+		bool is_mb = is_for_mb(c, sorted + i, some, n <= group, is_open);
 
 		for (unsigned k = i; k < i + some; k++)
 			if (is_mb)
@@ -266,9 +305,15 @@ static void mixed_seal(void *ctx, struct aead_job *jobs, unsigned n)
 	struct mixed_ctx *c = ctx;
 	unsigned given;
 
+	if (n == 1 && !is_mb_alone(c, class_of(jobs->len))) {
+		aead_ipsecmb.seal(c->ipsecmb, jobs, 1);
+		return;
+	}
 	aead_mb_sort(sorted, jobs, n);
-	given = split(c, sorted, n, others);
-	if (given)
+	given = split(c, sorted, n, others, false);
+	if (given == n)
+		aead_ipsecmb.seal(c->ipsecmb, jobs, n);
+	else if (given)
 		run_others(aead_ipsecmb.seal, c->ipsecmb, others, given);
 	if (given < n)
 		c->set->seal_sorted(c->mb, sorted, n - given);
@@ -280,9 +325,15 @@ static void mixed_open(void *ctx, struct aead_job *jobs, unsigned n)
 	struct mixed_ctx *c = ctx;
 	unsigned given;
 
+	if (n == 1 && !is_mb_alone(c, class_of(jobs->len))) {
+		aead_ipsecmb.open(c->ipsecmb, jobs, 1);
+		return;
+	}
 	aead_mb_sort(sorted, jobs, n);
-	given = split(c, sorted, n, others);
-	if (given)
+	given = split(c, sorted, n, others, true);
+	if (given == n)
+		aead_ipsecmb.open(c->ipsecmb, jobs, n);
+	else if (given)
 		run_others(aead_ipsecmb.open, c->ipsecmb, others, given);
 	if (given < n)
 		c->set->open_sorted(c->mb, sorted, n - given);
