@@ -13,7 +13,8 @@ class Udp:
     """Numbered UDP between two namespaces, both ways or one way, running by itself."""
 
     def __init__(self, lab, a, b, rate=10000, seconds=5.0, size=64, both=True, port=9000,
-                 hosts=1, flood=False, gro=False, linger=1.0, wait=0.3, flows=None, mix=False):
+                 hosts=1, flood=False, gro=False, linger=1.0, wait=0.3, flows=None, mix=False,
+                 stamps=False, tick_us=None):
         """a, b: (namespace, address). flows: more than hosts, over pairs of them; mix: of
         several sizes."""
         self.seconds = seconds + wait + linger
@@ -25,6 +26,8 @@ class Udp:
             argv += ["--to", to] if both or i == 0 else ["--listen"]
             argv += ["--flood"] if flood else ["--rate", rate]
             argv += ["--gro"] if gro else []
+            argv += ["--stamps"] if stamps else []
+            argv += ["--tick", tick_us] if tick_us else []
             argv += ["--flows", flows] if flows else []
             argv += ["--mix"] if mix else []
             self.run.append((ns.start("traffic", argv, stdout=out), out))

@@ -11,9 +11,10 @@
  * packet (64 B: 36 B of UDP payload under IPv4, 16 B under IPv6). --hosts N spreads the
  * packets over N flows in turn: source and destination address + 0 .. N-1 (the addresses
  * must be on the interfaces); with --flows, more than N, over so many of their N * N pairs.
- * --mix sends seven packets of 64 B, four of 576 B and one of 1,280 B in turn. The sender
- * ends with "done" packets that carry how many it sent, so the other side knows of losses at
- * the tail.
+ * --mix sends seven packets of 64 B, four of 576 B and one of 1,280 B in turn. The sender ends with
+ * "done" packets that carry how many it sent, so the other side knows of losses at the tail. With
+ * --stamps (both sides) packets carry when they were sent, and the receiver reports how long they
+ * took. What is due is sent every --tick.
  *
  * Ends with a JSON object on stdout; SIGTERM or SIGINT ends it early with the same.
  *
@@ -22,6 +23,7 @@
  */
 #include "lib/base/clock.h"
 #include "tests/lab/account.h"
+#include "tests/lab/histogram.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -64,9 +66,10 @@ union addr {
 
 struct traffic {
 	union addr self, peer;
-	bool sends, flood, gro, mix;
+	bool sends, flood, gro, mix, stamps;
 	unsigned int port, hosts, flows;
 	double rate_pps, time_s, linger_s, wait_s;
+	uint64_t tick_ns;
 	size_t payload, overhead;
 	int fd;
 	uint64_t sent, send_errors, send_full;
@@ -74,6 +77,7 @@ struct traffic {
 	volatile sig_atomic_t stopping;
 	volatile bool tx_done;
 	struct account account;
+	struct histogram latency;
 };
 
 static struct traffic t;
@@ -181,6 +185,7 @@ static size_t mixed_payload(uint64_t seq)
  */
 static void send_batch(struct mmsghdr *msgs, struct slot *slots, unsigned int n)
 {
+	uint64_t now = t.stamps ? clock_now_ns() : 0;
 	unsigned int done = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -192,6 +197,8 @@ static void send_batch(struct mmsghdr *msgs, struct slot *slots, unsigned int n)
 		if (t.mix)
 			slots[i].iov.iov_len = mixed_payload(seq);
 		memcpy(slots[i].payload, &h, sizeof(h));
+		if (t.stamps)
+			memcpy(slots[i].payload + sizeof(h), &now, sizeof(now));
 	}
 	while (done < n && !t.stopping) {
 		int rc = sendmmsg(t.fd, msgs + done, n - done, 0);
@@ -267,7 +274,8 @@ static void *sender(void *arg)
 			left -= k;
 		}
 		if (!t.flood) {
-			uint64_t tick = t.rate_pps < 1000 ? (uint64_t)(1e9 / t.rate_pps) : TICK_NS;
+			uint64_t tick =
+				t.rate_pps < 1000 ? (uint64_t)(1e9 / t.rate_pps) : t.tick_ns;
 			uint64_t next = now + tick - (now - t.tx_start_ns) % tick;
 			struct timespec ts = {(time_t)(next / NS_PER_SEC),
 					      (long)(next % NS_PER_SEC)};
@@ -301,12 +309,19 @@ static void take(const uint8_t *p, size_t len, uint64_t now)
 		return;
 	}
 	memcpy(&h, p, sizeof(h));
-	if (h.magic == MAGIC_DONE)
+	if (h.magic == MAGIC_DONE) {
 		account_done(&t.account, h.seq);
-	else if (h.magic == MAGIC)
+	} else if (h.magic == MAGIC) {
 		account_take(&t.account, h.flow, h.seq, now);
-	else
+		if (t.stamps && len >= sizeof(h) + sizeof(now)) {
+			uint64_t sent;
+
+			memcpy(&sent, p + sizeof(h), sizeof(sent));
+			histogram_add(&t.latency, now > sent ? now - sent : 0, now);
+		}
+	} else {
 		t.account.foreign++;
+	}
 }
 
 /* With UDP_GRO one buffer holds several packets of the size in the control message. */
@@ -408,19 +423,30 @@ static int usage(const char *why)
 		"usage: traffic --bind ADDR (--to ADDR | --listen) [--port P] [--rate PPS | "
 		"--flood]\n"
 		"               [--size BYTES] [--time S] [--wait S] [--linger S] [--hosts N]\n"
-		"               [--flows N] [--mix] [--gro]\n",
+		"               [--flows N] [--mix] [--gro] [--stamps] [--tick US]\n",
 		why);
 	return 2;
 }
 
 static int arguments(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"bind", 1, 0, 'b'}, {"to", 1, 0, 't'},	   {"listen", 0, 0, 'l'},
-		{"port", 1, 0, 'p'}, {"rate", 1, 0, 'r'},  {"flood", 0, 0, 'f'},
-		{"size", 1, 0, 's'}, {"time", 1, 0, 'T'},  {"linger", 1, 0, 'L'},
-		{"wait", 1, 0, 'w'}, {"hosts", 1, 0, 'h'}, {"flows", 1, 0, 'F'},
-		{"mix", 0, 0, 'm'},  {"gro", 0, 0, 'g'},   {0}};
+	static const struct option longs[] = {{"bind", 1, 0, 'b'},
+					      {"to", 1, 0, 't'},
+					      {"listen", 0, 0, 'l'},
+					      {"port", 1, 0, 'p'},
+					      {"rate", 1, 0, 'r'},
+					      {"flood", 0, 0, 'f'},
+					      {"size", 1, 0, 's'},
+					      {"time", 1, 0, 'T'},
+					      {"linger", 1, 0, 'L'},
+					      {"wait", 1, 0, 'w'},
+					      {"hosts", 1, 0, 'h'},
+					      {"flows", 1, 0, 'F'},
+					      {"mix", 0, 0, 'm'},
+					      {"gro", 0, 0, 'g'},
+					      {"stamps", 0, 0, 'S'},
+					      {"tick", 1, 0, 'k'},
+					      {0}};
 	const char *bind_to = NULL, *to = NULL;
 	bool listens = false;
 	long size = 64, overhead;
@@ -430,6 +456,7 @@ static int arguments(int argc, char **argv)
 	t.hosts = 1;
 	t.rate_pps = 1000;
 	t.time_s = 5;
+	t.tick_ns = TICK_NS;
 	t.linger_s = 1;
 	t.wait_s = 0.3;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -476,6 +503,12 @@ static int arguments(int argc, char **argv)
 		case 'g':
 			t.gro = true;
 			break;
+		case 'S':
+			t.stamps = true;
+			break;
+		case 'k':
+			t.tick_ns = (uint64_t)(atof(optarg) * 1000);
+			break;
 		default:
 			return usage("unknown option");
 		}
@@ -488,10 +521,14 @@ static int arguments(int argc, char **argv)
 	overhead = t.self.sa.sa_family == AF_INET ? 28 : 48;
 	if (size < overhead + (long)sizeof(struct head) || size > overhead + 1500)
 		return usage("bad --size");
-	if (t.hosts < 1 || t.hosts > ACCOUNT_FLOWS || t.rate_pps <= 0)
-		return usage("bad --hosts or --rate");
 	if (!t.flows)
 		t.flows = t.hosts;
+	if (t.stamps && size < overhead + (long)(sizeof(struct head) + sizeof(uint64_t)))
+		return usage("--stamps wants 8 bytes more of --size");
+	if (t.tick_ns < 1000)
+		return usage("bad --tick");
+	if (t.hosts < 1 || t.hosts > ACCOUNT_FLOWS || t.rate_pps <= 0)
+		return usage("bad --hosts or --rate");
 	if (t.flows < t.hosts || t.flows > ACCOUNT_FLOWS || t.flows > t.hosts * t.hosts)
 		return usage("bad --flows");
 	t.overhead = (size_t)overhead;
@@ -527,6 +564,10 @@ int main(int argc, char **argv)
 	       t.sent, t.send_errors, t.send_full, (double)(t.tx_end_ns - t.tx_start_ns) / 1e9,
 	       t.tx_start_ns, t.tx_end_ns);
 	account_print(&t.account, stdout);
+	if (t.stamps) {
+		printf(",\"latency\":");
+		histogram_print(&t.latency, stdout);
+	}
 	printf("}\n");
 	account_fini(&t.account);
 	return 0;
