@@ -275,6 +275,16 @@ static void route_set(struct gen *g, const uint8_t *addr, int family, uint8_t le
 	gen_apply(g, &r, sizeof(r));
 }
 
+/* What a worker is told of each new session: nobody runs yet, and nothing waits. */
+static void drop_commands(struct gen *g)
+{
+	struct worker_command c;
+
+	for (unsigned i = 0; i < g->config.workers; i++)
+		while (rte_ring_dequeue_elem(g->dp.workers[i]->commands, &c, sizeof(c)) == 0)
+			;
+}
+
 static void add_peer(struct gen *g, uint32_t id)
 {
 	struct gen_peer *peer = &g->peers[id];
@@ -305,6 +315,7 @@ static void add_peer(struct gen *g, uint32_t id)
 	gen_apply(g, &where, sizeof(where));
 	gen_apply(g, &s, sizeof(s));
 	route_set(g, addr, AF_INET, 32, id);
+	drop_commands(g);
 	peer->device_index = s.local_index;
 	peer->own_index = s.remote_index;
 	memcpy(peer->to_device, s.recv_key, sizeof(peer->to_device));
