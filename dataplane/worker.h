@@ -89,9 +89,9 @@ struct worker {
 	 * What it sleeps on: its epoll descriptor, then polled sources. Those stand in
 	 * no epoll set, where the kernel would call back for each frame sent or taken.
 	 */
-	bool has_fdless; /* c: a polled source without a descriptor: naps, no sleep */
-	bool is_always;	 /* c: a source wants to be polled for ever */
-	unsigned sleep_count;				 /* c */
+	bool has_fdless;      /* c: a polled source without a descriptor: naps, no sleep */
+	bool is_always;	      /* c: a source wants to be polled for ever */
+	unsigned sleep_count; /* c */
 	struct pollfd sleep_fds[1 + WORKER_SOURCES_MAX]; /* c, revents: w */
 	unsigned sleep_source[1 + WORKER_SOURCES_MAX];	 /* c: number of the source */
 	struct staging *staging;			 /* w: packets that wait for a handshake */

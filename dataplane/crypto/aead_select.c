@@ -81,8 +81,8 @@ static void why_unknown(const char *name)
 	}
 	at = snprintf(why_text, sizeof(why_text), "unknown engine %.32s; ", name);
 	if (nearest_name(name, strlen(name), names))
-		at += snprintf(why_text + at, sizeof(why_text) - (size_t)at,
-			       "the nearest is %s, ", nearest_name(name, strlen(name), names));
+		at += snprintf(why_text + at, sizeof(why_text) - (size_t)at, "the nearest is %s, ",
+			       nearest_name(name, strlen(name), names));
 	at += snprintf(why_text + at, sizeof(why_text) - (size_t)at, "all are");
 	for (unsigned i = 0; i < n && (size_t)at < sizeof(why_text); i++)
 		at += snprintf(why_text + at, sizeof(why_text) - (size_t)at, " %s", names[i]);
