@@ -21,6 +21,8 @@
 #define HEARD_NS  (5 * NS_PER_SEC)
 #define ACTIVE_NS (5 * NS_PER_SEC)
 #define WANT_NS	  (5 * NS_PER_SEC)
+/* Lanes that work take all data: lane 0's own place in a NAT's table is kept so. */
+#define LANE_0_NS (10 * NS_PER_SEC)
 /* Who is not the opener begins only then; the opener turns to the other's pair then. */
 #define OTHER_OPENS_NS (2 * NS_PER_SEC)
 /* Lanes of a session go on that long behind the next session. */
@@ -339,7 +341,7 @@ static void on_pong(struct wg_lanes *l, struct wg_lanes_session *s, struct wg_la
 	}
 }
 
-/* We have data, and who should open the lanes rests. */
+/* We have data, and who should open the lanes rests; or lane 0 does. */
 static void want(struct wg_lanes *l, uint64_t now_ns)
 {
 	struct lane_msg m = {.type = LANE_MSG_WANT};
@@ -352,12 +354,12 @@ static void want(struct wg_lanes *l, uint64_t now_ns)
 		struct wg_lanes_session *s = &l->sessions[i];
 		bool is_heard = false;
 
-		if (!s->base_index || !s->is_usable || s->is_initiator || !s->has_theirs ||
+		if (!s->base_index || !s->is_usable || !s->has_theirs ||
 		    now_ns < s->made_ns + OTHER_OPENS_NS || newer_than(l, s))
 			continue;
 		for (unsigned n = 0; n < s->count; n++)
 			is_heard |= s->lane[n].heard_ns && now_ns < s->lane[n].heard_ns + HEARD_NS;
-		if (is_heard)
+		if ((is_heard || s->is_initiator) && now_ns < l->want_sent_ns + LANE_0_NS)
 			continue;
 		l->want_sent_ns = now_ns;
 		l->ops->send(l->owner, s->base_index, &home, out, len);
