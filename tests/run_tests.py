@@ -182,6 +182,7 @@ def groups(everything):
         ("queues", script_group(py("tests/lab/test_queues.py"), 300, lab_env)),
         ("lanes", script_group(py("tests/lab/test_lanes.py"), 600, lab_env)),
         ("router", script_group(py("tests/lab/test_router.py"), 600, lab_env)),
+        ("dpdk", script_group(py("tests/lab/test_dpdk.py", "--jobs", "3"), 600, lab_env)),
         ("failover", script_group(py("tests/lab/test_failover.py"), 900, lab_env)),
         ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
                                   "boringtun-cli"], 1800)),

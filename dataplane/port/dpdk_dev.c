@@ -94,6 +94,8 @@ static int configure(struct dpdk_dev *d, const struct rte_eth_dev_info *info, bo
 		conf.rxmode.mtu = 0;
 		rc = rte_eth_dev_configure(d->ethdev, d->rx_queues, d->tx_queues, &conf);
 		d->is_mtu_nominal = rc == 0;
+		if (!rc)
+			dpdk_log_clear();
 	}
 	if (rc == -EINVAL && is_pci && (info->max_mtu < d->mtu)) {
 		snprintf(err, PORT_ERROR_TEXT, "%s: MTU %u; the device takes up to %u", d->name,

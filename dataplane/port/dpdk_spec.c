@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/port/tun.h"
+#include "lib/base/bug.h"
 #include "lib/wire/ether.h"
 
 #define QUEUES_MAX 64
@@ -79,6 +80,26 @@ static int add_device_argument(struct dpdk_spec *s, struct dpdk_spec_device *d, 
 	return 0;
 }
 
+/* What a driver cannot do without; few of them say so. */
+static const char *missing_argument(const struct dpdk_spec_device *d)
+{
+	static const struct {
+		const char *driver, *key;
+	} needs[] = {
+		{"net_vhost", "iface="},
+		{"net_virtio_user", "path="},
+		{"net_af_packet", "iface="},
+		{"net_af_xdp", "iface="},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(needs); i++) {
+		if (!strncmp(d->name, needs[i].driver, strlen(needs[i].driver)) &&
+		    !strstr(d->args, needs[i].key))
+			return needs[i].key;
+	}
+	return NULL;
+}
+
 static int add_device(struct dpdk_spec *s, const char *key, char *text)
 {
 	struct dpdk_spec_device *d = &s->device[s->device_count];
@@ -100,6 +121,11 @@ static int add_device(struct dpdk_spec *s, const char *key, char *text)
 		rc = add_device_argument(s, d, key, argument);
 		if (rc)
 			return rc;
+	}
+	key = missing_argument(d);
+	if (key) {
+		snprintf(s->err, PORT_ERROR_TEXT, "%s: needs %s...", d->name, key);
+		return -EINVAL;
 	}
 	s->device_count++;
 	return 0;
