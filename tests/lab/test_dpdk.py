@@ -153,7 +153,8 @@ def jumbo(st):
     for n in (1, 2):
         for ns, dev in ((st.s[n].host, "eth0"), (st.s[n].gw, DPDK_WIRE + "eth1")):
             ns.ip("link set %s mtu %d" % (dev, JUMBO))
-    # What fits a packet buffer, and a multiple of it that is one of pages.
+    # What fits a packet buffer, and a multiple of it that is one of pages. memif's buffers hold
+    # a frame whole: DPDK 22.11 loses count of those in pieces.
     frames = ";blocksz=1175552;framesz=9184;framecnt=256"
     return [DpdkNode(st.lab, st.s[n], "net_memif0;role=%s;socket-abstract=no;socket=%s" %
                      (role, sock) + ";bsize=10240", af_packet() + frames, ",mtu=%d" % JUMBO, mtu=JUMBO,
