@@ -86,6 +86,14 @@ static void prefetch_peer(const struct session *s, uint64_t counter)
 	__builtin_prefetch(&s->peer->last_rx_ns, 1);
 }
 
+/* Peers have arrived while the engine worked; their paths are compared next. */
+static void prefetch_paths(const struct open_batch *o)
+{
+	for (unsigned k = 0; k < o->jobs; k++)
+		if (!k || o->session[k] != o->session[k - 1])
+			__builtin_prefetch(peer_path_get(o->session[k]->peer));
+}
+
 static void make_jobs(struct batch *b, struct open_batch *o)
 {
 	for (unsigned i = 0; i < b->n; i++) {
@@ -367,6 +375,7 @@ void open_burst(struct worker *w, struct batch *b)
 	if (o.jobs == 0)
 		return;
 	w->engine->open(w->aead, o.job, o.jobs);
+	prefetch_paths(&o);
 	if (fib_is_large(w->dp->mesh))
 		warm_sources(w, b, &o);
 	for (unsigned k = 0; k < o.jobs;) {

@@ -35,17 +35,18 @@ struct peer {
 	_Atomic(struct session *) tx;	    /* c, w: the session that sends, or NULL */
 	_Atomic(struct peer_path *) path;   /* c: NULL = none yet */
 	_Atomic(struct peer_lanes *) lanes; /* c: NULL = it has none */
+	/* Both ways look at both of these, and seldom change one. */
+	_Atomic uint64_t rx_unanswered_ns; /* w: first data received after the last send */
+	_Atomic uint64_t tx_unanswered_ns; /* w: first data sent after the last receipt */
 
 	/* Activity, w. */
 	_Atomic uint64_t last_rx_ns __attribute__((aligned(64))); /* authenticated */
-	_Atomic uint64_t rx_unanswered_ns; /* first data received after the last send */
-	_Atomic uint64_t rx_bytes;	   /* inner bytes opened */
+	_Atomic uint64_t rx_bytes;				  /* inner bytes opened */
 	_Atomic uint64_t rx_packets;
 	_Atomic uint64_t roam_told_ns;
 	_Atomic uint64_t traffic_told_ns;
 	_Atomic uint64_t last_tx_ns __attribute__((aligned(64)));
-	_Atomic uint64_t tx_unanswered_ns; /* first data sent after the last receipt */
-	_Atomic uint64_t tx_bytes;	   /* inner bytes sealed */
+	_Atomic uint64_t tx_bytes; /* inner bytes sealed */
 	_Atomic uint64_t tx_packets;
 	_Atomic uint64_t asked_ns; /* when a handshake was last asked for */
 
@@ -93,7 +94,6 @@ static inline void peer_prefetch_id(const struct peer_table *t, uint32_t id)
 static inline void peer_prefetch_tx(const struct peer *p)
 {
 	__builtin_prefetch(p);
-	__builtin_prefetch(&p->last_rx_ns, 1);
 	__builtin_prefetch(&p->last_tx_ns, 1);
 }
 
