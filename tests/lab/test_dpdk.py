@@ -157,7 +157,8 @@ def jumbo(st):
     # a frame whole: DPDK 22.11 loses count of those in pieces.
     frames = ";blocksz=1175552;framesz=9184;framecnt=256"
     return [DpdkNode(st.lab, st.s[n], "net_memif0;role=%s;socket-abstract=no;socket=%s" %
-                     (role, sock) + ";bsize=10240", af_packet() + frames, ",mtu=%d" % JUMBO, mtu=JUMBO,
+                     (role, sock) + ";bsize=10240", af_packet() + frames, ",mtu=%d" % JUMBO,
+                     mtu=JUMBO,
                      dp_args=["--memory", "256"]) for n, role in ((1, "server"), (2, "client"))]
 
 
@@ -193,7 +194,8 @@ def replay(st):
     st.file, st.sent = st.lab.path("lan.pcap"), st.lab.path("lan-tx.pcap")
     write_replay(st.file, st.s[1], st.s[2])
     nodes = memif(st)
-    nodes[0].lans = "net_pcap1;rx_pcap=%s;tx_pcap=%s;infinite_rx=1" % (st.file, st.sent)
+    nodes[0].lans = "net_pcap1;rx_pcap=%s;tx_pcap=%s;infinite_rx=1" % (
+        st.file, st.sent)
     return nodes
 
 
