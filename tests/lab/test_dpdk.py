@@ -128,8 +128,8 @@ class Stage:
 def memif(st, **kw):
     sock = st.lab.path("wan.sock")
     roles = ("server", "client")
-    return [DpdkNode(st.lab, st.s[i + 1], "net_memif0;role=%s;socket-abstract=no;socket=%s" % (roles[i], sock),
-                     af_packet(), **kw) for i in (0, 1)]
+    return [DpdkNode(st.lab, st.s[i + 1], "net_memif0;role=%s;socket-abstract=no;socket=%s" %
+                     (roles[i], sock), af_packet(), **kw) for i in (0, 1)]
 
 
 def memif_workers(st):
