@@ -100,6 +100,15 @@ static void drop_session(struct wg_lanes *l, struct wg_lanes_session *s, bool re
 
 /* ---- announcements ---- */
 
+/* The dataplane has the lanes: the peer may send in them. */
+static bool is_installed(const struct wg_lanes_session *s)
+{
+	for (unsigned n = 0; n < s->count; n++)
+		if (s->lane[n].state == WG_LANE_INSTALLING)
+			return false;
+	return s->has_theirs;
+}
+
 static void announce(struct wg_lanes *l, struct wg_lanes_session *s)
 {
 	struct lane_msg m = {.type = LANE_MSG_ANNOUNCE, .lanes = l->offer, .count = s->count};
@@ -109,7 +118,7 @@ static void announce(struct wg_lanes *l, struct wg_lanes_session *s)
 	if (!s->is_usable || s->announced >= ANNOUNCE_MAX)
 		return;
 	s->announced++;
-	if (s->has_theirs)
+	if (is_installed(s))
 		m.flags = LANE_ANNOUNCE_HAVE_YOURS;
 	for (unsigned n = 0; n < s->count; n++)
 		m.index[n] = s->lane[n].local_index;
@@ -170,10 +179,12 @@ static void make_lanes(struct wg_lanes *l, struct wg_lanes_session *s, const str
 	forget_secret(s);
 }
 
+static void begin_all(struct wg_lanes *l, struct wg_lanes_session *s, uint64_t now_ns);
+
 static void on_announce(struct wg_lanes *l, struct wg_lanes_session *s, const struct lane_msg *m,
 			uint64_t now_ns)
 {
-	bool is_news = false;
+	bool is_news = false, had_ours = s->they_have_ours;
 
 	if (m->lanes && !s->peer_offer) {
 		s->peer_offer = m->lanes;
@@ -183,11 +194,14 @@ static void on_announce(struct wg_lanes *l, struct wg_lanes_session *s, const st
 	/* The first ones count: keys are derived once. */
 	if (m->count && s->count && !s->has_theirs && s->secret_until_ns) {
 		make_lanes(l, s, m, now_ns);
-		is_news = true;
 	}
 	if (m->flags & LANE_ANNOUNCE_HAVE_YOURS)
 		s->they_have_ours = true;
-	if (s->count && (is_news || !(m->flags & LANE_ANNOUNCE_HAVE_YOURS)))
+	if (s->they_have_ours && !had_ours)
+		begin_all(l, s, now_ns);
+	/* With lanes under way the answer waits until they are there. */
+	if (s->count && s->has_theirs == is_installed(s) &&
+	    (is_news || !(m->flags & LANE_ANNOUNCE_HAVE_YOURS)))
 		announce(l, s);
 }
 
@@ -263,6 +277,14 @@ static void begin_probing(struct wg_lanes *l, struct wg_lanes_session *s, struct
 	probe(l, s, lane, now_ns);
 }
 
+/* What the peer can open: it has our indices. */
+static void begin_all(struct wg_lanes *l, struct wg_lanes_session *s, uint64_t now_ns)
+{
+	for (unsigned n = 0; s->they_have_ours && n < s->count; n++)
+		if (s->lane[n].state == WG_LANE_READY && !s->lane[n].ping_at_ns)
+			begin_probing(l, s, &s->lane[n], now_ns);
+}
+
 /* Data flows: lanes that rest are probed again. */
 static void wake(struct wg_lanes *l, uint64_t now_ns)
 {
@@ -271,9 +293,7 @@ static void wake(struct wg_lanes *l, uint64_t now_ns)
 
 		if (!s->base_index || newer_than(l, s))
 			continue;
-		for (unsigned n = 0; n < s->count; n++)
-			if (s->lane[n].state == WG_LANE_READY && !s->lane[n].ping_at_ns)
-				begin_probing(l, s, &s->lane[n], now_ns);
+		begin_all(l, s, now_ns);
 	}
 }
 
@@ -302,6 +322,7 @@ static void on_ping(struct wg_lanes *l, struct wg_lanes_session *s, struct wg_la
 
 	if (!may_pong(l, now_ns))
 		return;
+	s->they_have_ours = true;
 	lane->heard_ns = now_ns;
 	lane->heard = *from;
 	l->ops->send(l->owner, lane->local_index, from, out, len);
@@ -497,7 +518,9 @@ void wg_lanes_installed(struct wg_lanes *l, uint32_t local_index, bool ok, uint6
 		return;
 	}
 	lane->state = WG_LANE_READY;
-	begin_probing(l, s, lane, now_ns);
+	if (is_installed(s))
+		announce(l, s);
+	begin_all(l, s, now_ns);
 }
 
 int wg_lanes_message(struct wg_lanes *l, uint32_t local_index, const struct wg_lane_pair *from,
