@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Latency at CAUSEWAY_RATE packets a second of the first of CAUSEWAY_SIZES (at least 96 bytes, for
--- the time stamp): Pktgen stamps a packet every 10 ms; samples in nanoseconds, one a line, go to CAUSEWAY_SAMPLES.
+-- the time stamp). Pktgen stamps a packet every 10 ms; samples in nanoseconds, one a line, go to
+-- CAUSEWAY_SAMPLES.
 
 local M = dofile((os.getenv("CAUSEWAY_PKTGEN") or "perf/pktgen") .. "/common.lua")
 local SAMPLES = 50000
