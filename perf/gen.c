@@ -82,7 +82,7 @@ struct gen_worker {
 struct gen {
 	struct gen_config config;
 	struct dataplane dp;
-	struct gen_peer *peers; /* [1..] */
+	struct gen_peer *peers; /* [lane * peers + 1..], see session_of */
 	struct gen_dst *order;
 	unsigned order_count;
 	uint32_t *route_ip; /* first address of IPv4 route i, network bits only */
@@ -127,6 +127,16 @@ static unsigned no_rx(struct port *p, struct worker *w, unsigned source, struct 
 	return 0;
 }
 
+static struct gen_peer *session_of(const struct gen *g, uint32_t id, unsigned lane)
+{
+	return &g->peers[lane * g->config.peers + id];
+}
+
+static unsigned session_count(const struct gen *g)
+{
+	return (1 + g->config.lanes) * g->config.peers;
+}
+
 /* Is what leaves what was put in? Sealed: it opens with the peer's key. */
 static bool is_right(struct gen *g, struct gen_worker *gw, const struct packet *p)
 {
@@ -138,7 +148,7 @@ static bool is_right(struct gen *g, struct gen_worker *gw, const struct packet *
 	if (p->out == PACKET_OUT_UDP) {
 		const struct gen_peer *peer = NULL;
 
-		for (unsigned i = 1; i <= g->config.peers && !peer; i++)
+		for (unsigned i = 1; i <= session_count(g) && !peer; i++)
 			if (g->peers[i].own_index == le32_get(&h->receiver))
 				peer = &g->peers[i];
 		if (!peer)
@@ -285,41 +295,69 @@ static void drop_commands(struct gen *g)
 			;
 }
 
+/* A session of the peer in this lane; its keys are the peer's, too. */
+static struct dpapi_session_set add_session(struct gen *g, uint32_t id, unsigned lane)
+{
+	struct gen_peer *peer = session_of(g, id, lane);
+	uint32_t index = INDEX_OF(lane * g->config.peers + id);
+	struct dpapi_session_set s = {
+		.hdr.type = DPAPI_SESSION_SET,
+		.peer_id = id,
+		.local_index = index,
+		.remote_index = ~index,
+		.flags = DPAPI_SESSION_INITIATOR | DPAPI_SESSION_CONFIRMED,
+		.born_ns = clock_now_ns(),
+		.lane = (uint8_t)lane,
+	};
+
+	s.expire_ns = s.born_ns + SESSION_NS;
+	randombytes_buf(s.send_key, sizeof(s.send_key));
+	randombytes_buf(s.recv_key, sizeof(s.recv_key));
+	gen_apply(g, &s, sizeof(s));
+	drop_commands(g);
+	peer->device_index = s.local_index;
+	peer->own_index = s.remote_index;
+	memcpy(peer->to_device, s.recv_key, sizeof(peer->to_device));
+	memcpy(peer->from_device, s.send_key, sizeof(peer->from_device));
+	return s;
+}
+
+static void add_lane(struct gen *g, uint32_t id, unsigned lane, const struct dpapi_path *path)
+{
+	struct dpapi_session_set s = add_session(g, id, lane);
+	struct dpapi_lane_set use = {
+		.hdr.type = DPAPI_LANE_SET,
+		.peer_id = id,
+		.local_index = s.local_index,
+		.until_ns = s.expire_ns,
+		.path = *path,
+		.lane = (uint8_t)lane,
+	};
+
+	use.path.lane = (uint8_t)lane;
+	gen_apply(g, &use, sizeof(use));
+}
+
 static void add_peer(struct gen *g, uint32_t id)
 {
-	struct gen_peer *peer = &g->peers[id];
 	struct dpapi_peer_set set = {.hdr.type = DPAPI_PEER_SET, .id = id, .mtu = 1420};
 	struct dpapi_endpoint_set where = {
 		.hdr.type = DPAPI_ENDPOINT_SET,
 		.peer_id = id,
 		.path = {.kind = DPAPI_PATH_UDP, .remote = {.family = AF_INET, .port = 41641}},
 	};
-	struct dpapi_session_set s = {
-		.hdr.type = DPAPI_SESSION_SET,
-		.peer_id = id,
-		.local_index = INDEX_OF(id),
-		.remote_index = ~INDEX_OF(id),
-		.flags = DPAPI_SESSION_INITIATOR | DPAPI_SESSION_CONFIRMED,
-		.born_ns = clock_now_ns(),
-	};
 	uint8_t addr[16] = {0};
 
-	s.expire_ns = s.born_ns + SESSION_NS;
-	randombytes_buf(s.send_key, sizeof(s.send_key));
-	randombytes_buf(s.recv_key, sizeof(s.recv_key));
 	memcpy(set.public_key, &id, sizeof(id));
 	set.public_key[DPAPI_KEY_BYTES - 1] = 0x40;
 	ip4_put(where.path.remote.bytes, 203u << 24 | id);
 	ip4_put(addr, peer_ip(id));
 	gen_apply(g, &set, sizeof(set));
 	gen_apply(g, &where, sizeof(where));
-	gen_apply(g, &s, sizeof(s));
+	add_session(g, id, 0);
+	for (unsigned lane = 1; lane <= g->config.lanes; lane++)
+		add_lane(g, id, lane, &where.path);
 	route_set(g, addr, AF_INET, 32, id);
-	drop_commands(g);
-	peer->device_index = s.local_index;
-	peer->own_index = s.remote_index;
-	memcpy(peer->to_device, s.recv_key, sizeof(peer->to_device));
-	memcpy(peer->from_device, s.send_key, sizeof(peer->from_device));
 }
 
 /*
@@ -460,6 +498,7 @@ struct gen *gen_new(const struct gen_config *c)
 		.ops = &gen_ops,
 		.tun_name = "gen0",
 		.listen_port = 41641,
+		.lanes = (uint16_t)c->lanes,
 		.mtu_max = MTU_MAX,
 		.control_fd_v4 = -1,
 		.control_fd_v6 = -1,
@@ -471,7 +510,7 @@ struct gen *gen_new(const struct gen_config *c)
 	/* A session that is installed tells the workers. */
 	for (unsigned i = 0; i < c->workers; i++)
 		g->dp.workers[i] = worker_new(g, i);
-	g->peers = need(calloc(c->peers + 1, sizeof(*g->peers)));
+	g->peers = need(calloc(session_count(g) + 1, sizeof(*g->peers)));
 	for (uint32_t id = 1; id <= c->peers; id++)
 		add_peer(g, id);
 	add_routes4(g, &state);
@@ -576,6 +615,16 @@ static struct gen_dst next_dst(struct gen *g, struct gen_worker *gw)
 	return d;
 }
 
+/* Messages of a peer come to one worker: its address and port have one hash. */
+static struct gen_dst next_source(struct gen *g, struct gen_worker *gw, unsigned worker)
+{
+	struct gen_dst d = next_dst(g, gw);
+
+	while (g->config.peers > 1 && d.peer % g->config.workers != worker)
+		d = next_dst(g, gw);
+	return d;
+}
+
 static uint32_t lan_ip(unsigned i)
 {
 	return 192u << 24 | 168u << 16 | 7u << 8 | (LAN_FIRST + i % LAN_HOSTS);
@@ -640,6 +689,7 @@ static void sealed(struct gen *g, struct worker *w, const struct gen_load *l, bo
 		   struct aead_job *jobs)
 {
 	struct gen_worker *gw = &g->worker[w->id];
+	unsigned lane = g->config.lanes ? 1 + w->id % g->config.lanes : 0;
 
 	begin(w);
 	gw->next_len = 0;
@@ -647,8 +697,8 @@ static void sealed(struct gen *g, struct worker *w, const struct gen_load *l, bo
 		struct dpapi_addr *remote = &gw->remote[gw->next_buffer];
 		struct wg_msg_data *h = (struct wg_msg_data *)next_buffer(g, gw);
 		uint8_t *inner = (uint8_t *)(h + 1);
-		struct gen_dst from = next_dst(g, gw);
-		struct gen_peer *peer = &g->peers[from.peer];
+		struct gen_dst from = next_source(g, gw, w->id);
+		struct gen_peer *peer = session_of(g, from.peer, lane);
 		uint32_t len = next_len(gw, l);
 		uint32_t dst = is_hub ? next_dst(g, gw).ip : lan_ip(i);
 		uint32_t whole = len + wg_padding(len, 1420);

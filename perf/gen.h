@@ -39,6 +39,7 @@ struct gen_config {
 	unsigned workers;
 	unsigned peers;
 	unsigned routes4, routes6; /* besides the peers' own */
+	unsigned lanes;		   /* of each peer, worker n having lane 1 + n; needs few peers */
 	bool is_random;		   /* order of destinations */
 	unsigned depth;		   /* batches that are made before the first of them is taken */
 	const char *engine;	   /* NULL: the preferred one */

@@ -2,7 +2,7 @@
 /*
  * What many peers and routes cost. Prints a figure a line, "name value":
  *
- *   scale rates PEERS ROUTES4 ROUTES6 WORKERS [ENGINE]
+ *   scale rates PEERS ROUTES4 ROUTES6 WORKERS LANES
  *       ticks a packet of 64 bytes, seal and open, to peers at random; the workers run
  *       at the same time, and each figure is the mean of them
  *   scale changes PEERS ROUTES4 ROUTES6 RATE
@@ -118,15 +118,15 @@ static void rates(unsigned workers, const char *suffix)
 	printf("seal%s %.2f\nopen%s %.2f\n", suffix, seal, suffix, open);
 }
 
-static void set_up(char **argv, unsigned workers, const char *engine)
+static void set_up(char **argv, unsigned workers, unsigned lanes)
 {
 	struct gen_config c = {
 		.peers = (unsigned)atoi(argv[2]),
 		.routes4 = (unsigned)atoi(argv[3]),
 		.routes6 = (unsigned)atoi(argv[4]),
 		.workers = workers,
+		.lanes = lanes,
 		.is_random = true,
-		.engine = engine,
 	};
 
 	g = gen_new(&c);
@@ -174,7 +174,7 @@ static int changes(char **argv)
 	};
 	pthread_t thread;
 
-	set_up(argv, 1, NULL);
+	set_up(argv, 1, 0);
 	rates(1, "-quiet");
 	pthread_create(&thread, NULL, change_routes, &c);
 	rates(1, "-changing");
@@ -299,10 +299,10 @@ int main(int argc, char **argv)
 		return program(argv[2], (unsigned)atoi(argv[3]));
 	if (argc == 6 && !strcmp(argv[1], "changes"))
 		return changes(argv);
-	if (argc >= 6 && !strcmp(argv[1], "rates")) {
+	if (argc == 7 && !strcmp(argv[1], "rates")) {
 		unsigned workers = (unsigned)atoi(argv[5]);
 
-		set_up(argv, workers, argc > 6 ? argv[6] : NULL);
+		set_up(argv, workers, (unsigned)atoi(argv[6]));
 		rates(workers, "");
 		return 0;
 	}

@@ -22,10 +22,12 @@ from rows import compare, machine, row, write  # noqa: E402
 
 BENCH = "scale"
 MANY = 100000
-# peers, IPv4 routes, IPv6 routes, workers
-FIRST = (1, 100, 0, 1)
-SETUPS = (FIRST, (100, 100, 0, 1), (10000, 100, 0, 1), (MANY, 100, 0, 1), (1, 900000, 100000, 1),
-          (MANY, 900000, 100000, 1), (MANY, 900000, 100000, 2))
+# peers, IPv4 routes, IPv6 routes, workers, lanes of a peer
+FIRST = (1, 100, 0, 1, 0)
+MOST = (MANY, 900000, 100000, 1, 0)
+SETUPS = (FIRST, (1, 100, 0, 2, 0), (1, 100, 0, 2, 2), (100, 100, 0, 1, 0), (100, 100, 0, 2, 0),
+          (10000, 100, 0, 1, 0), (MANY, 100, 0, 1, 0), (1, 900000, 100000, 1, 0), MOST,
+          (MANY, 900000, 100000, 2, 0))
 CHANGES_A_SECOND = 1000
 WAYS = ("seal", "open")
 
@@ -75,7 +77,7 @@ def program_a_dataplane(peers):
 
 
 def name(setup):
-    return dict(zip(("peers", "routes4", "routes6", "workers"), setup))
+    return dict(zip(("peers", "routes4", "routes6", "workers", "lanes"), setup))
 
 
 def measure(runs, setups):
@@ -103,7 +105,7 @@ def rows_of(got, other, hz, cpu):
             r = row(BENCH, "rate", "packets/s", [workers * hz / v for v in values], "higher",
                     params=params, cpu=cpu)
             if workers > 1:
-                one = got.get(s[:3] + (1,))
+                one = got.get(s[:3] + (1, 0))
                 reference, what = (one[way] if one else None), "one worker"
             else:
                 reference, what = got[FIRST][way], "one peer, 100 routes"
@@ -126,13 +128,13 @@ def rows_of(got, other, hz, cpu):
 
 def table(rows, cpu):
     print("%s; 64-byte packets, medians" % cpu)
-    print("%-7s %8s %9s %8s %8s %10s  %s" % ("way", "peers", "routes", "workers", "Mpps", "ratio",
-                                           "to"))
+    print("%-7s %8s %9s %8s %6s %8s %8s  %s" % (
+        "way", "peers", "routes", "workers", "lanes", "Mpps", "ratio", "to"))
     for r in rows:
         p = r["params"]
         if r["figure"] == "rate":
-            print("%-7s %8d %9d %8d %8.2f %10.2f  %s" % (
-                p["way"], p["peers"], p["routes4"] + p["routes6"], p["workers"],
+            print("%-7s %8d %9d %8d %6d %8.2f %8.2f  %s" % (
+                p["way"], p["peers"], p["routes4"] + p["routes6"], p["workers"], p["lanes"],
                 r["median"] / 1e6, r.get("ratio", 1), r.get("ratio_to", "")))
     for r in rows:
         if r["figure"] not in ("rate", "total"):
@@ -151,7 +153,7 @@ def main():
     try:
         hz = tsc_hz()
         got, other = measure(1 if a.quick else a.runs,
-                             (FIRST, SETUPS[-2]) if a.quick else SETUPS)
+                             (FIRST, MOST) if a.quick else SETUPS)
     except netns.Skip as e:
         print("perf scale: missing: %s" % e, file=sys.stderr)
         return 77
