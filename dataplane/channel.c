@@ -97,7 +97,8 @@ static bool is_good(const struct channel_slot *s, size_t got, const struct datap
 	if (s->hdr.path.local_port >= dp->port_count)
 		return false;
 	if (s->hdr.kind == DPAPI_CHAN_LANE_OUT)
-		return s->hdr.peer_id != PEER_NONE && s->hdr.path.lane <= LANE_MAX &&
+		return s->hdr.peer_id != PEER_NONE &&
+		       s->hdr.path.lane <= dp->ports[s->hdr.path.local_port].lanes &&
 		       s->hdr.path.remote.family && s->hdr.len > sizeof(struct dpapi_chan_lane) &&
 		       s->hdr.len <= sizeof(struct dpapi_chan_lane) + LANE_MSG_BYTES;
 	if (s->hdr.kind == DPAPI_CHAN_INNER_OUT)

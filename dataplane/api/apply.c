@@ -203,7 +203,7 @@ static int on_session_set(struct dataplane *dp, const struct dpapi_session_set *
 			 ret == -EEXIST	  ? "its slot is taken"
 			 : ret == -ENOENT ? "no such peer"
 			 : ret == -ENOSPC ? "the peer has too many sessions"
-			 : ret == -EINVAL ? "index 0"
+			 : ret == -EINVAL ? "index 0, or a lane that is too high or not confirmed"
 					  : strerror(-ret));
 		return ret;
 	}

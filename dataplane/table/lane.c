@@ -28,15 +28,21 @@ void lane_free(void *lanes)
 	free(l);
 }
 
-/* As many as the newest session has. */
+/*
+ * As many as the newest session has that is in use. Lanes of one that was only installed do
+ * not count: they come one by one, and workers would change places with each.
+ */
 static void count_lanes(struct peer_lanes *l)
 {
 	uint64_t born_ns = 0;
 	uint32_t count = 0;
 
-	for (unsigned i = 0; i < l->session_count; i++)
-		if (l->sessions[i]->born_ns > born_ns)
-			born_ns = l->sessions[i]->born_ns;
+	for (unsigned i = 0; i < LANE_MAX; i++) {
+		const struct lane_use *use = GET(l->slot[i].use);
+
+		if (use && use->session->born_ns > born_ns)
+			born_ns = use->session->born_ns;
+	}
 	for (unsigned i = 0; i < l->session_count; i++)
 		if (l->sessions[i]->born_ns == born_ns && l->sessions[i]->lane > count)
 			count = l->sessions[i]->lane;
@@ -48,7 +54,6 @@ int lane_add(struct peer_lanes *l, struct session *s)
 	if (l->session_count == LANE_SESSIONS_MAX)
 		return -ENOSPC;
 	l->sessions[l->session_count++] = s;
-	count_lanes(l);
 	return 0;
 }
 
@@ -101,6 +106,7 @@ int lane_set(struct peer_lanes *l, struct session *s, const struct dpapi_lane_se
 		use->session = s;
 		use->path = msg->path;
 		replace_use(slot, use);
+		count_lanes(l);
 	}
 	PUT(slot->until_ns, msg->until_ns);
 	return 0;

@@ -46,7 +46,7 @@ struct lane_slot {
 } __attribute__((aligned(64)));
 
 struct peer_lanes {
-	_Atomic uint32_t count;			     /* c: lanes of the newest session */
+	_Atomic uint32_t count;			     /* c: lanes of the newest session in use */
 	_Atomic uint64_t told_ns;		     /* w: EVENT_LANE_TRAFFIC */
 	unsigned session_count;			     /* c */
 	struct session *sessions[LANE_SESSIONS_MAX]; /* c */
@@ -63,6 +63,7 @@ static inline const struct lane_use *lane_pick(struct peer_lanes *l, unsigned wo
 	uint64_t until = atomic_load_explicit(&s->until_ns, memory_order_relaxed);
 	uint64_t last = atomic_load_explicit(&s->last_ns, memory_order_relaxed);
 	bool has_moved = atomic_load_explicit(&s->has_moved, memory_order_relaxed);
+	uint64_t since;
 
 	atomic_store_explicit(&s->last_ns, now_ns, memory_order_relaxed);
 	if (!count || !use || now_ns >= until) {
@@ -72,8 +73,11 @@ static inline const struct lane_use *lane_pick(struct peer_lanes *l, unsigned wo
 	}
 	if (has_moved)
 		return use;
-	if ((int64_t)(now_ns - last) < (int64_t)LANE_GAP_NS &&
-	    now_ns < atomic_load_explicit(&s->since_ns, memory_order_relaxed) + LANE_PATIENCE_NS)
+	/* What was sent before then may be in no slot, or in another one. */
+	since = atomic_load_explicit(&s->since_ns, memory_order_relaxed);
+	if (last < since)
+		last = since;
+	if ((int64_t)(now_ns - last) < (int64_t)LANE_GAP_NS && now_ns < since + LANE_PATIENCE_NS)
 		return NULL;
 	atomic_store_explicit(&s->has_moved, true, memory_order_relaxed);
 	return use;

@@ -400,7 +400,8 @@ int peer_session_install(struct peer_table *t, const struct dpapi_session_set *m
 	s = session_find(t->build->sessions, msg->local_index);
 	if (s && s->peer == p && session_is_same(s, msg))
 		return 0;
-	if (msg->lane > LANE_MAX)
+	/* One that waits for its first packet would become tx by it. */
+	if (msg->lane > LANE_MAX || (msg->lane && !(msg->flags & SESSION_CONFIRMED)))
 		return -EINVAL;
 	ret = msg->lane ? lanes_reserve(p) : p->session_count == PEER_SESSIONS_MAX ? -ENOSPC : 0;
 	if (ret < 0)

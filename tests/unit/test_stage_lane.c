@@ -70,7 +70,13 @@ static int set_lane(uint8_t n, uint32_t index, uint64_t until_ns)
 		.path = {.kind = DPAPI_PATH_UDP, .lane = n, .remote = dp_rig_addr("192.0.2.99:7")},
 	};
 
-	return dp_rig_apply(rig, &m, sizeof(m));
+	int ret = dp_rig_apply(rig, &m, sizeof(m));
+
+	/* The control thread's clock is the real one, the rig's is not. */
+	if (ret == 0)
+		atomic_store(&peer_lanes_get(peer_get(rig->dp.peers, PEER))->slot[n - 1].since_ns,
+			     rig->now_ns);
+	return ret;
 }
 
 static struct packet *seal_from(unsigned worker)
@@ -199,6 +205,41 @@ static void test_keepalives_are_lane_0s(void **state)
 	assert_int_equal(sent_in(p), 0);
 }
 
+/* Sessions of the next handshake come one by one: nobody changes places meanwhile. */
+static void test_stays_while_the_next_ones_come(void **state)
+{
+	struct dpapi_session_set next[LANES + 1];
+
+	for (uint8_t n = 1; n <= LANES; n++)
+		assert_int_equal(set_lane(n, lane[n].local_index, rig->now_ns + LONG), 0);
+	rig->now_ns += 6 * MS;
+	assert_int_equal(sent_in(seal_from(0)), 1);
+	assert_int_equal(sent_in(seal_from(1)), 2);
+	session.born_ns += RIG_SECOND;
+	for (uint8_t n = 1; n <= LANES; n++) {
+		next[n] = install_lane(n, 0x3000u + n);
+		assert_int_equal(sent_in(seal_from(0)), 1);
+		assert_int_equal(sent_in(seal_from(1)), 2);
+	}
+	assert_int_equal(set_lane(1, next[1].local_index, rig->now_ns + LONG), 0);
+	assert_int_equal(sent_in(seal_from(1)), 2);
+	lane[1] = next[1];
+	assert_int_equal(sent_in(seal_from(0)), 1);
+}
+
+/* Data that left before the lanes were there may be under way still. */
+static void test_waits_for_what_went_before(void **state)
+{
+	assert_int_equal(sent_in(seal_from(1)), 0);
+	rig->now_ns += MS;
+	/* As for a peer whose lanes are new: the slot has seen nothing. */
+	atomic_store(&peer_lanes_get(peer_get(rig->dp.peers, PEER))->slot[1].last_ns, 0);
+	assert_int_equal(set_lane(2, lane[2].local_index, rig->now_ns + LONG), 0);
+	assert_int_equal(sent_in(seal_from(1)), 0);
+	rig->now_ns += 5 * MS;
+	assert_int_equal(sent_in(seal_from(1)), 2);
+}
+
 static void test_goes_with_its_session(void **state)
 {
 	struct dpapi_session_del del = {.hdr.type = DPAPI_SESSION_DEL,
@@ -218,8 +259,12 @@ static void test_goes_with_its_session(void **state)
 
 static void test_refused(void **state)
 {
-	struct dpapi_session_set far = lane[1];
+	struct dpapi_session_set far = lane[1], waits = lane[1];
 
+	/* One that waits to be confirmed would become the peer's own by its first packet. */
+	waits.local_index = 0x3002;
+	waits.flags = 0;
+	assert_int_equal(dp_rig_apply(rig, &waits, sizeof(waits)), -EINVAL);
 	assert_int_equal(set_lane(1, session.local_index, LONG), -ENOENT);
 	assert_int_equal(set_lane(1, 0x7777, LONG), -ENOENT);
 	assert_int_equal(set_lane(2, lane[1].local_index, LONG), -EINVAL);
@@ -355,6 +400,8 @@ int main(void)
 		TEST(test_patience_ends),
 		TEST(test_lapses),
 		TEST(test_keepalives_are_lane_0s),
+		TEST(test_stays_while_the_next_ones_come),
+		TEST(test_waits_for_what_went_before),
 		TEST(test_goes_with_its_session),
 		TEST(test_refused),
 		TEST(test_receives),
