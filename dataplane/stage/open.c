@@ -27,6 +27,8 @@
 #define TRAFFIC_TELL_NS NS_PER_SEC
 /* Messages about lanes for causewayd, a worker; gateways with a thousand peers send fewer. */
 #define LANE_SECOND_MAX 4096
+/* A peer's share of it: 16 lanes, five pings and five pongs, twice as many at a rekey. */
+#define LANE_PEER_SECOND_MAX 512
 
 struct open_batch {
 	struct session *found[BATCH_MAX];   /* by packet; NULL = not to be opened */
@@ -183,8 +185,23 @@ static void carry_ecn(struct worker *w, struct packet *p, struct ip_info *ip)
 	w->stats.ecn_ce_marked++;
 }
 
+/* Counted roughly where workers share a peer: none can take the others' lanes away. */
+static bool is_lane_flood(struct peer *peer, uint64_t now_ns)
+{
+	uint64_t since = atomic_load_explicit(&peer->lane_since_ns, memory_order_relaxed);
+
+	/* Another worker's batch may be a little later than ours. */
+	if ((int64_t)(now_ns - since) >= (int64_t)NS_PER_SEC) {
+		atomic_store_explicit(&peer->lane_since_ns, now_ns, memory_order_relaxed);
+		atomic_store_explicit(&peer->lane_count, 0, memory_order_relaxed);
+	}
+	return atomic_fetch_add_explicit(&peer->lane_count, 1, memory_order_relaxed) >=
+	       LANE_PEER_SECOND_MAX;
+}
+
 /* No IP packet, but a message about lanes: causewayd's. */
-static void to_control(struct worker *w, struct packet *p, uint32_t len, uint64_t now_ns)
+static void to_control(struct worker *w, struct packet *p, struct peer *peer, uint32_t len,
+		       uint64_t now_ns)
 {
 	p->kind = PACKET_LANE;
 	p->len = (uint16_t)len;
@@ -194,7 +211,7 @@ static void to_control(struct worker *w, struct packet *p, uint32_t len, uint64_
 		w->lane_since_ns = now_ns;
 		w->lane_count = 0;
 	}
-	if (++w->lane_count > LANE_SECOND_MAX)
+	if (is_lane_flood(peer, now_ns) || ++w->lane_count > LANE_SECOND_MAX)
 		packet_drop(p, DROP_OPEN_LANE_FLOOD);
 }
 
@@ -219,7 +236,7 @@ static void unwrap(struct worker *w, struct batch *b, unsigned i, struct session
 	ret = ip_parse(p->data, payload, ip);
 	if (ret < 0) {
 		if (lane_msg_is(p->data, payload))
-			to_control(w, p, payload, b->now_ns);
+			to_control(w, p, s->peer, payload, b->now_ns);
 		else
 			packet_drop(p, ip_drop(ret));
 		return;

@@ -58,6 +58,10 @@ struct peer {
 	uint64_t activity_tx_told_ns;		     /* tx_unanswered_ns as it was last told */
 	uint64_t activity_rx_told_ns;
 	struct peer *hash_next;
+
+	/* w: messages about lanes, counted for a second. */
+	_Atomic uint64_t lane_since_ns;
+	_Atomic uint32_t lane_count;
 };
 
 struct peer_ids {

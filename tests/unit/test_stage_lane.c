@@ -338,13 +338,28 @@ static void test_flood_is_bounded(void **state)
 	struct lane_msg m = {.type = LANE_MSG_WANT};
 	uint8_t msg[LANE_MSG_BYTES];
 	size_t len = lane_msg_encode(msg, &m);
+	struct dpapi_session_set other = dp_rig_ready_peer(rig, PEER + 1, MTU, "10.2.0.0/16");
 	unsigned passed = 0;
 
+	/* One peer does not take the others' share. */
 	for (unsigned i = 0; i < 5000; i++)
 		passed += receive(&session, i, msg, len)->drop == DROP_NONE;
-	assert_int_equal(passed, 4096);
+	assert_int_equal(passed, 512);
+	assert_int_equal(receive(&other, 0, msg, len)->drop, DROP_NONE);
 	rig->now_ns += RIG_SECOND;
 	assert_int_equal(receive(&session, 6000, msg, len)->drop, DROP_NONE);
+	/* All together a worker has a limit. */
+	rig->now_ns += RIG_SECOND;
+	passed = 0;
+	for (uint32_t id = PEER + 2; id < PEER + 12; id++) {
+		char net[16];
+
+		snprintf(net, sizeof(net), "10.%u.0.0/16", id);
+		other = dp_rig_ready_peer(rig, id, MTU, net);
+		for (unsigned i = 0; i < 500; i++)
+			passed += receive(&other, i, msg, len)->drop == DROP_NONE;
+	}
+	assert_int_equal(passed, 4096);
 }
 
 static struct packet *lane_out(uint32_t index, uint32_t peer)
