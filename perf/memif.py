@@ -144,7 +144,8 @@ class Device:
         return {"batch": first[1] / max(1, first[2]),
                 **{s: x[0] / rx for s, x in stages.items() if x[1] > rx / 2},
                 "ticks": (after["busy_cycles"] - before["busy_cycles"]) / rx,
-                "rate": tx / got["seconds"], "full": got["full"] / max(1, got["full"] + got["bursts"])}
+                "rate": tx / got["seconds"],
+                "full": got["full"] / max(1, got["full"] + got["bursts"])}
 
 
 def measure(a, sizes):
