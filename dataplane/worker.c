@@ -138,6 +138,10 @@ static unsigned take(struct worker *w, struct worker_source *s)
 	w->stats.stage_cycles[stage] += rte_rdtsc() - t;
 	w->stats.stage_packets[stage] += n;
 	w->stats.stage_batches[stage]++;
+	if (w->batch.n == 0) { /* all were of no concern to the stages */
+		w->batch.now_ns = clock_now_ns();
+		return n;
+	}
 	move(w, &w->batch, s->is_outside);
 	w->stats.batch_cycles_log2[log2_bucket(rte_rdtsc() - t)]++;
 	if (w->is_flush_wanted)
