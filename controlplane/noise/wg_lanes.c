@@ -277,6 +277,21 @@ static void begin_probing(struct wg_lanes *l, struct wg_lanes_session *s, struct
 	probe(l, s, lane, now_ns);
 }
 
+/* At once, unless that was done just now: a peer with many addresses draws no more pings. */
+static void probe_new_pair(struct wg_lanes *l, struct wg_lanes_session *s, struct wg_lane *lane,
+			   uint64_t now_ns)
+{
+	uint64_t at_ns = lane->probing_ns + QUICK_PING_NS;
+
+	if (now_ns >= at_ns) {
+		begin_probing(l, s, lane, now_ns);
+		return;
+	}
+	lane->quick = QUICK_PINGS;
+	if (!lane->ping_at_ns || lane->ping_at_ns > at_ns)
+		lane->ping_at_ns = at_ns;
+}
+
 /* What the peer can open: it has our indices. */
 static void begin_all(struct wg_lanes *l, struct wg_lanes_session *s, uint64_t now_ns)
 {
@@ -328,7 +343,7 @@ static void on_ping(struct wg_lanes *l, struct wg_lanes_session *s, struct wg_la
 	l->ops->send(l->owner, lane->local_index, from, out, len);
 	/* The way back to who opened is known now, or another one than before. */
 	if (is_new && !s->is_initiator && lane->state == WG_LANE_READY)
-		begin_probing(l, s, lane, now_ns);
+		probe_new_pair(l, s, lane, now_ns);
 	if (m->flags & LANE_PING_HAS_DATA) {
 		l->rx_until_ns = now_ns + ACTIVE_NS;
 		wake(l, now_ns);
