@@ -72,28 +72,31 @@ def tail(log, lines=12):
         return "\n".join("    | " + x.rstrip() for x in f.readlines()[-lines:])
 
 
-def build(group, directory, options, log, env=None):
-    if not os.path.exists(os.path.join(directory, "build.ninja")):
-        shutil.rmtree(directory, ignore_errors=True)
-        if run(["meson", "setup", directory] + options, log, 300, env):
-            return False
-    return run(["ninja", "-C", directory], log, 1800) == 0
+def set_up(directory, options, log, env=None):
+    if os.path.exists(os.path.join(directory, "build.ninja")):
+        return True
+    shutil.rmtree(directory, ignore_errors=True)
+    return run(["meson", "setup", directory] + options, log, 300, env) == 0
 
 
-def meson_group(options, args, env=None, timeout=900):
+def build(directory, options, log, env=None):
+    return (set_up(directory, options, log, env)
+            and run(["ninja", "-C", directory], log, 1800) == 0)
+
+
+def meson_group(options, args, env=None, timeout=900, whole=True):
+    """The tests that args choose. whole builds the tree first, else only what they need is."""
     def go(group, log, totals):
         directory = os.path.join(WORK, group)
-        if not build(group, directory, options, log, env):
+        if not (build if whole else set_up)(directory, options, log, env):
             totals.case(group, "FAIL", "build")
             print(tail(log, 30))
             return
         totals.case(group, "ok", "build")
-        if args is None:
-            return
         result = os.path.join(directory, "meson-logs", "testlog.json")
         if os.path.exists(result):
             os.unlink(result)
-        code = run(["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs"] + args,
+        code = run(["meson", "test", "-C", directory, "--print-errorlogs"] + args,
                    log, timeout, SAN_ENV)
         before = totals.failed
         if os.path.exists(result):
@@ -135,7 +138,7 @@ def built_group(options, argv, timeout):
     """A program of the release build, built first where that did not run before."""
     def go(group, log, totals):
         directory = os.path.join(WORK, "release")
-        if not build(group, directory, options, log):
+        if not build(directory, options, log):
             totals.case(group, "FAIL", "build")
             print(tail(log, 30))
             return
@@ -170,10 +173,11 @@ def groups(everything):
         ("format", format_group),
         ("release", meson_group(release, [])),
         ("clang", meson_group(werror, ["--suite", "crypto"], {"CC": "clang"})),
-        ("sanitize", meson_group(address, ["--no-suite", "slow"])),
-        ("threads", meson_group(werror + ["-Db_sanitize=thread"], ["--suite", "threads"])),
-        ("fuzz", meson_group(fuzz, ["--suite", "fuzz"],
-                             {"CC": "clang", "FUZZ_SECONDS": seconds}, 3600)),
+        ("sanitize", meson_group(address, ["--no-suite", "slow"], whole=False)),
+        ("threads", meson_group(werror + ["-Db_sanitize=thread"], ["--suite", "threads"],
+                                whole=False)),
+        ("fuzz", meson_group(fuzz, ["--suite", "fuzz", "--test-args=-max_total_time=" + seconds],
+                             {"CC": "clang"}, 3600, whole=False)),
         ("wire", script_group(py("tests/lab/test_wire.py"), 600, lab_env)),
         ("lab", script_group(py("tests/lab/lab.py", "--once", "--cases"), 600, lab_env)),
         ("start", script_group(py("tests/lab/test_start.py"), 300, lab_env)),
@@ -213,7 +217,6 @@ def main():
         if g not in names:
             p.error("no group %s; there are %s" % (g, ", ".join(names)))
     os.makedirs(LOGS, exist_ok=True)
-    os.environ["FUZZ_SECONDS"] = "60" if a.all else "10"
     totals = Totals(a.ci)
     for name, go in table:
         if a.group and name not in a.group:
