@@ -263,17 +263,21 @@ static void on_listen(struct wire *w)
 	close(fd);
 }
 
+/* Whoever sees the name can connect: it appears only when the socket listens. */
 static int control_open(struct wire *w, const char *path)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 
-	if ((size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path) >= sizeof(un.sun_path))
+	if ((size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s.new", path) >=
+	    sizeof(un.sun_path))
 		return -ENAMETOOLONG;
-	unlink(path);
+	unlink(un.sun_path);
 	w->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (w->listen_fd < 0)
 		return -errno;
 	if (bind(w->listen_fd, (struct sockaddr *)&un, sizeof(un)) || listen(w->listen_fd, CLIENTS))
+		return -errno;
+	if (rename(un.sun_path, path))
 		return -errno;
 	return 0;
 }
