@@ -593,6 +593,6 @@ void config_free(struct node_config *cfg)
 	key_wipe(&cfg->private_key);
 	free(cfg->peers);
 	free(cfg->addresses);
-	config_filter_fini(&cfg->filter);
+	rule_list_fini(&cfg->filter);
 	free(cfg);
 }

@@ -27,6 +27,7 @@
 #include "lib/base/addr.h"
 #include "lib/base/key.h"
 #include "lib/dpapi/dpapi.h"
+#include "lib/dpapi/rule_list.h"
 
 #define CONFIG_ERROR_MAX   512
 #define CONFIG_BYTES_MAX   (64u << 20)
@@ -59,14 +60,6 @@ struct config_peer {
 	struct config_place mtu_place;
 };
 
-struct config_filter {
-	uint32_t mode; /* enum dpapi_filter_mode */
-	struct dpapi_rule *rules;
-	uint32_t rule_count;
-	struct dpapi_range *ranges;
-	uint32_t range_count;
-};
-
 struct node_config {
 	char source[PATH_MAX]; /* file, "" = none */
 	struct key private_key;
@@ -76,7 +69,7 @@ struct node_config {
 	uint16_t mtu;
 	uint8_t lanes; /* at most so many beside lane 0 (docs/protocol/lanes.md) */
 	struct config_place mtu_place;
-	struct config_filter filter;
+	struct rule_list filter;
 	struct config_peer *peers;
 	uint32_t peer_count;
 };

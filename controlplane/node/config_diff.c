@@ -53,7 +53,7 @@ static uint32_t peer_diff(const struct config_peer *a, const struct config_peer 
 	return what;
 }
 
-static bool filter_equal(const struct config_filter *a, const struct config_filter *b)
+static bool filter_equal(const struct rule_list *a, const struct rule_list *b)
 {
 	return a->mode == b->mode && a->rule_count == b->rule_count &&
 	       a->range_count == b->range_count &&

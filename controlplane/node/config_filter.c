@@ -7,89 +7,7 @@
 
 #include "lib/base/bug.h"
 
-#define RULES_MAX  100000u
-#define RANGES_MAX 1000000u
-#define PORT_ANY   65535
-
-static int range_add(struct config_filter *f, const struct dpapi_range *r)
-{
-	/* Doubles at each power of two; no capacity to keep. */
-	if ((f->range_count & (f->range_count - 1)) == 0) {
-		size_t room = f->range_count ? 2 * (size_t)f->range_count : 1;
-		void *p = realloc(f->ranges, room * sizeof(*f->ranges));
-
-		if (!p)
-			return -ENOMEM;
-		f->ranges = p;
-	}
-	if (f->range_count >= RANGES_MAX)
-		return -EFBIG;
-	f->ranges[f->range_count++] = *r;
-	return 0;
-}
-
-static int rule_add(struct config_filter *f, const struct dpapi_rule *r)
-{
-	if ((f->rule_count & (f->rule_count - 1)) == 0) {
-		size_t room = f->rule_count ? 2 * (size_t)f->rule_count : 1;
-		void *p = realloc(f->rules, room * sizeof(*f->rules));
-
-		if (!p)
-			return -ENOMEM;
-		f->rules = p;
-	}
-	if (f->rule_count >= RULES_MAX)
-		return -EFBIG;
-	f->rules[f->rule_count++] = *r;
-	return 0;
-}
-
-static void from_prefix(const struct prefix *p, struct dpapi_range *r)
-{
-	unsigned bits = p->addr.family == AF_INET6 ? 128 : 32;
-
-	r->family = p->addr.family;
-	memcpy(r->first, p->addr.bytes, sizeof(r->first));
-	memcpy(r->last, p->addr.bytes, sizeof(r->last));
-	for (unsigned b = p->len; b < bits; b++)
-		r->last[b / 8] |= (uint8_t)(0x80u >> (b % 8));
-}
-
-/* The addresses of one entry: one range, or two for "*". 0 = no such form. */
-static unsigned parse_addresses(const char *text, struct dpapi_range out[2])
-{
-	const char *dash = strchr(text, '-');
-	struct prefix p;
-
-	memset(out, 0, 2 * sizeof(*out));
-	if (strcmp(text, "*") == 0) {
-		from_prefix(&(struct prefix){.addr.family = AF_INET}, &out[0]);
-		from_prefix(&(struct prefix){.addr.family = AF_INET6}, &out[1]);
-		return 2;
-	}
-	if (dash) {
-		char first[ADDR_STR_MAX];
-		struct ip_addr a, b;
-
-		if ((size_t)(dash - text) >= sizeof(first))
-			return 0;
-		snprintf(first, sizeof(first), "%.*s", (int)(dash - text), text);
-		if (addr_parse(first, &a) || addr_parse(dash + 1, &b) || a.family != b.family ||
-		    memcmp(a.bytes, b.bytes, sizeof(a.bytes)) > 0)
-			return 0;
-		out[0].family = a.family;
-		memcpy(out[0].first, a.bytes, sizeof(a.bytes));
-		memcpy(out[0].last, b.bytes, sizeof(b.bytes));
-		return 1;
-	}
-	if (prefix_parse(text, false, &p))
-		return 0;
-	from_prefix(&p, &out[0]);
-	return 1;
-}
-
-static int parse_src(const struct hujson_value *v, struct config_filter *f,
-		     struct hujson_error *err)
+static int parse_src(const struct hujson_value *v, struct rule_list *f, struct hujson_error *err)
 {
 	struct dpapi_range r[2];
 	const char *text;
@@ -98,15 +16,15 @@ static int parse_src(const struct hujson_value *v, struct config_filter *f,
 
 	if (rc)
 		return rc;
-	n = parse_addresses(text, r);
+	n = rule_addresses_parse(text, r);
 	if (!n)
 		return hujson_error_at(err, v,
 				       "\"%s\" is no source: an address, a prefix without host "
 				       "bits, \"first-last\" or \"*\" is expected",
 				       text);
 	for (unsigned i = 0; i < n && !rc; i++) {
-		r[i].port_last = PORT_ANY;
-		rc = range_add(f, &r[i]);
+		r[i].port_last = RULE_PORT_LAST;
+		rc = rule_list_add_range(f, &r[i]);
 	}
 	return rc;
 }
@@ -122,15 +40,14 @@ static long parse_port(const char **p)
 		(*p)++;
 		digits++;
 	}
-	return digits && n <= PORT_ANY ? n : -1;
+	return digits && n <= RULE_PORT_LAST ? n : -1;
 }
 
 /* "80,443,1000-2000" or "*": a range for each item and address. -EINVAL: no such form. */
-static int add_ports(const char *p, const struct dpapi_range *addr, unsigned n,
-		     struct config_filter *f)
+static int add_ports(const char *p, const struct dpapi_range *addr, unsigned n, struct rule_list *f)
 {
 	for (;;) {
-		long first = 0, last = PORT_ANY;
+		long first = 0, last = RULE_PORT_LAST;
 
 		if (*p == '*') {
 			p++;
@@ -149,7 +66,7 @@ static int add_ports(const char *p, const struct dpapi_range *addr, unsigned n,
 
 			r.port_first = (uint16_t)first;
 			r.port_last = (uint16_t)last;
-			rc = range_add(f, &r);
+			rc = rule_list_add_range(f, &r);
 			if (rc)
 				return rc;
 		}
@@ -160,8 +77,7 @@ static int add_ports(const char *p, const struct dpapi_range *addr, unsigned n,
 	}
 }
 
-static int parse_dst(const struct hujson_value *v, struct config_filter *f,
-		     struct hujson_error *err)
+static int parse_dst(const struct hujson_value *v, struct rule_list *f, struct hujson_error *err)
 {
 	const char *text, *colon;
 	struct dpapi_range r[2];
@@ -176,14 +92,14 @@ static int parse_dst(const struct hujson_value *v, struct config_filter *f,
 		if (colon && (size_t)(colon - text) <= sizeof(addresses)) {
 			snprintf(addresses, sizeof(addresses), "%.*s", (int)(colon - text - 1),
 				 text + 1);
-			n = parse_addresses(addresses, r);
+			n = rule_addresses_parse(addresses, r);
 			colon++;
 		}
 	} else {
 		colon = strchr(text, ':');
 		if (colon && (size_t)(colon - text) < sizeof(addresses)) {
 			snprintf(addresses, sizeof(addresses), "%.*s", (int)(colon - text), text);
-			n = parse_addresses(addresses, r);
+			n = rule_addresses_parse(addresses, r);
 		}
 	}
 	rc = n ? add_ports(colon + 1, r, n, f) : -EINVAL;
@@ -252,8 +168,8 @@ static int parse_protos(const struct hujson_value *v, struct dpapi_rule *rule,
 	return 0;
 }
 
-static int parse_list(const struct hujson_value *rule, const char *key, struct config_filter *f,
-		      int (*one)(const struct hujson_value *, struct config_filter *,
+static int parse_list(const struct hujson_value *rule, const char *key, struct rule_list *f,
+		      int (*one)(const struct hujson_value *, struct rule_list *,
 				 struct hujson_error *),
 		      struct hujson_error *err)
 {
@@ -270,8 +186,7 @@ static int parse_list(const struct hujson_value *rule, const char *key, struct c
 	return rc;
 }
 
-static int parse_rule(const struct hujson_value *v, struct config_filter *f,
-		      struct hujson_error *err)
+static int parse_rule(const struct hujson_value *v, struct rule_list *f, struct hujson_error *err)
 {
 	static const char *const keys[] = {"src", "dst", "proto", NULL};
 	const struct hujson_value *proto;
@@ -292,13 +207,13 @@ static int parse_rule(const struct hujson_value *v, struct config_filter *f,
 	rule.dst_count = f->range_count - rule.dst_first;
 	proto = hujson_get(v, "proto");
 	rc = proto ? parse_protos(proto, &rule, err) : 0;
-	return rc ? rc : rule_add(f, &rule);
+	return rc ? rc : rule_list_add_rule(f, &rule);
 }
 
-int config_filter_parse(const struct hujson_value *value, struct config_filter *out,
+int config_filter_parse(const struct hujson_value *value, struct rule_list *out,
 			struct hujson_error *err)
 {
-	*out = (struct config_filter){.mode = DPAPI_FILTER_NONE};
+	*out = (struct rule_list){.mode = DPAPI_FILTER_NONE};
 	if (value->type == HUJSON_STRING && strcmp(value->text, "allow-all") == 0) {
 		out->mode = DPAPI_FILTER_ALLOW_ALL;
 		return 0;
@@ -316,11 +231,4 @@ int config_filter_parse(const struct hujson_value *value, struct config_filter *
 			return rc;
 	}
 	return 0;
-}
-
-void config_filter_fini(struct config_filter *f)
-{
-	free(f->rules);
-	free(f->ranges);
-	*f = (struct config_filter){0};
 }

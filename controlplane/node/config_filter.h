@@ -13,9 +13,8 @@
 #include "controlplane/node/config.h"
 #include "lib/base/hujson.h"
 
-/* 0, or a negative errno with err filled. out is freed by config_filter_fini in any case. */
-int config_filter_parse(const struct hujson_value *value, struct config_filter *out,
+/* 0, or a negative errno with err filled. out is freed by rule_list_fini in any case. */
+int config_filter_parse(const struct hujson_value *value, struct rule_list *out,
 			struct hujson_error *err);
-void config_filter_fini(struct config_filter *f);
 
 #endif

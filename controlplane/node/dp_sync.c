@@ -134,7 +134,7 @@ void dp_sync_peer(struct node_peer *p)
 
 void dp_sync_filter(struct node *n)
 {
-	const struct config_filter *f = &n->config->filter;
+	const struct rule_list *f = &n->config->filter;
 	size_t rules = f->rule_count * sizeof(*f->rules);
 	size_t total = rules + f->range_count * sizeof(*f->ranges);
 	struct {
