@@ -54,6 +54,11 @@ FORBIDDEN = [
      "the handshake is an engine without I/O: a simulated hour must take a second"),
     ("controlplane/noise/*", "lib/base/sock.h", [], "an engine does no I/O"),
     ("controlplane/noise/*", "lib/base/fileio.h", [], "an engine does no I/O"),
+    ("controlplane/tailcfg/*", "*", ["controlplane/tailcfg/*", "lib/base/*"],
+     "the protocol's values serve coordinator and node alike"),
+    ("controlplane/netmap/*", "*", ["controlplane/netmap/*", "controlplane/tailcfg/*", "lib/*"],
+     "the picture is made of messages alone"),
+    ("controlplane/netmap/*", "lib/base/sock.h", [], "the picture does no I/O but its cache's"),
     ("controlplane/node/*", "controlplane/cli/*", [], "the daemon does not need its command line"),
     ("controlplane/cli/*", "controlplane/*", ["controlplane/cli/*", "controlplane/node/localapi.h"],
      "the CLI speaks to the daemon over its socket, it does not contain it"),
@@ -64,6 +69,8 @@ CLOCK = re.compile(r"\b(clock_now_ns|clock_wall_ns|clock_gettime|gettimeofday|ti
 FORBIDDEN_CALLS = [
     ("lib/wire/*", CLOCK, "a codec has no clock: time is an argument, so that tests can script it"),
     ("controlplane/noise/*", CLOCK, "an engine's time is an argument: tests script it"),
+    ("controlplane/tailcfg/*", CLOCK, "time is an argument"),
+    ("controlplane/netmap/*", CLOCK, "time is an argument"),
     ("dataplane/stage/*", CLOCK, "a stage's time comes with the batch"),
     ("dataplane/table/*", CLOCK, "a table's time is an argument"),
 ]
