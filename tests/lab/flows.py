@@ -16,13 +16,14 @@ class Udp:
                  hosts=1, flood=False, gro=False, linger=1.0, wait=0.3, flows=None, mix=False,
                  stamps=False, tick_us=None):
         """a, b: (namespace, address). flows: more than hosts, over pairs of them; mix: of
-        several sizes."""
-        self.seconds = seconds + wait + linger
+        several sizes. wait: seconds before the first packet, or (of a, of b)."""
+        waits = wait if isinstance(wait, tuple) else (wait, wait)
+        self.seconds = seconds + max(waits) + linger
         self.run = []
         for i, ((ns, addr), (_, to)) in enumerate(((a, b), (b, a))):
             out = lab.path("udp-%s-%d-%d.json" % (ns.short, port, time.monotonic_ns()))
             argv = [helper("traffic"), "--bind", addr, "--port", port, "--size", size, "--time",
-                    seconds, "--linger", linger, "--wait", wait, "--hosts", hosts]
+                    seconds, "--linger", linger, "--wait", waits[i], "--hosts", hosts]
             argv += ["--to", to] if both or i == 0 else ["--listen"]
             argv += ["--flood"] if flood else ["--rate", rate]
             argv += ["--gro"] if gro else []

@@ -89,7 +89,8 @@ def filter_reload(st):
     set_filter(st.nodes[1], [])
     both = rules(st, "7000,9000")
     set_filter(st.nodes[2], both)
-    flow = Udp(st.lab, *ends, rate=2000, seconds=6, wait=1.0)
+    # Site 1 lets in answers alone: its host has to speak first.
+    flow = Udp(st.lab, *ends, rate=2000, seconds=6, wait=(1.0, 1.2))
     time.sleep(2)
     check(not tcp_opens(s[1].host, s[2].host4), "TCP passes before")
     set_filter(st.nodes[2], both + rules(st, 7000, ["tcp"]))
