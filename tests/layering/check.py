@@ -58,6 +58,9 @@ FORBIDDEN = [
      "the protocol's values serve coordinator and node alike"),
     ("controlplane/netmap/*", "*", ["controlplane/netmap/*", "controlplane/tailcfg/*", "lib/*"],
      "the picture is made of messages alone"),
+    ("controlplane/control/*", "*", ["controlplane/control/*", "controlplane/tailcfg/*",
+                                     "controlplane/noise/wg_env.h", "lib/base/*"],
+     "an engine without I/O: the transport carries its actions out"),
     ("controlplane/netmap/*", "lib/base/sock.h", [], "the picture does no I/O but its cache's"),
     ("controlplane/node/*", "controlplane/cli/*", [], "the daemon does not need its command line"),
     ("controlplane/cli/*", "controlplane/*", ["controlplane/cli/*", "controlplane/node/localapi.h"],
@@ -71,6 +74,7 @@ FORBIDDEN_CALLS = [
     ("controlplane/noise/*", CLOCK, "an engine's time is an argument: tests script it"),
     ("controlplane/tailcfg/*", CLOCK, "time is an argument"),
     ("controlplane/netmap/*", CLOCK, "time is an argument"),
+    ("controlplane/control/*", CLOCK, "an engine's time is an argument"),
     ("dataplane/stage/*", CLOCK, "a stage's time comes with the batch"),
     ("dataplane/table/*", CLOCK, "a table's time is an argument"),
 ]
