@@ -489,6 +489,15 @@ static struct node_config *config_new(const char *path)
 	snprintf(cfg->source, sizeof(cfg->source), "%s", path ? path : "");
 	cfg->mtu = CONFIG_MTU_DEFAULT;
 	cfg->lanes = LANE_MAX;
+	/* A file's rules say with their destinations what is ours, so every address is. */
+	cfg->local = calloc(2, sizeof(*cfg->local));
+	if (!cfg->local) {
+		free(cfg);
+		return NULL;
+	}
+	cfg->local[0].addr.family = AF_INET;
+	cfg->local[1].addr.family = AF_INET6;
+	cfg->local_count = 2;
 	return cfg;
 }
 
@@ -582,6 +591,16 @@ void config_log_refused(const char *err)
 	log_error("config.refused", "reason=\"%s\"", text);
 }
 
+int config_local_cmp(const void *a, const void *b)
+{
+	const struct prefix *x = a, *y = b;
+	int c = memcmp(x->addr.bytes, y->addr.bytes, sizeof(x->addr.bytes));
+
+	if (x->addr.family != y->addr.family)
+		return x->addr.family < y->addr.family ? -1 : 1;
+	return c ? c : (x->len > y->len) - (x->len < y->len);
+}
+
 void config_free(struct node_config *cfg)
 {
 	if (!cfg)
@@ -593,6 +612,7 @@ void config_free(struct node_config *cfg)
 	key_wipe(&cfg->private_key);
 	free(cfg->peers);
 	free(cfg->addresses);
+	free(cfg->local);
 	rule_list_fini(&cfg->filter);
 	free(cfg);
 }

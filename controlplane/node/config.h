@@ -56,6 +56,7 @@ struct config_peer {
 	struct prefix *allowed;
 	uint32_t allowed_count;
 	uint16_t keepalive_s; /* 0: none */
+	bool is_jailed;	      /* may answer, not initiate */
 	uint16_t mtu;	      /* resolved: the node's if the peer names none */
 	struct config_place mtu_place;
 };
@@ -70,6 +71,9 @@ struct node_config {
 	uint8_t lanes; /* at most so many beside lane 0 (docs/protocol/lanes.md) */
 	struct config_place mtu_place;
 	struct rule_list filter;
+	/* What the filter takes as ours, sorted by config_local_cmp; a file has all of both. */
+	struct prefix *local;
+	uint32_t local_count;
 	struct config_peer *peers;
 	uint32_t peer_count;
 };
@@ -95,6 +99,8 @@ int config_parse(const char *text, size_t len, const char *path, const char *sta
 int config_check_mtu(const struct node_config *cfg, uint32_t mtu_max, char err[CONFIG_ERROR_MAX]);
 /* One line of the log. */
 void config_log_refused(const char *err);
+/* By family, address, length: the order of node_config.local. */
+int config_local_cmp(const void *a, const void *b);
 /* Wipes and frees. NULL is fine. */
 void config_free(struct node_config *cfg);
 

@@ -50,6 +50,8 @@ static uint32_t peer_diff(const struct config_peer *a, const struct config_peer 
 		what |= CONFIG_DIFF_KEEPALIVE;
 	if (a->mtu != b->mtu)
 		what |= CONFIG_DIFF_MTU;
+	if (a->is_jailed != b->is_jailed)
+		what |= CONFIG_DIFF_JAILED;
 	return what;
 }
 
@@ -70,6 +72,16 @@ static bool addresses_equal(const struct node_config *a, const struct node_confi
 	for (uint32_t i = 0; i < a->address_count; i++)
 		if (a->addresses[i].prefix_len != b->addresses[i].prefix_len ||
 		    !addr_equal(&a->addresses[i].addr, &b->addresses[i].addr))
+			return false;
+	return true;
+}
+
+static bool local_equal(const struct node_config *a, const struct node_config *b)
+{
+	if (a->local_count != b->local_count)
+		return false;
+	for (uint32_t i = 0; i < a->local_count; i++)
+		if (!prefix_equal(&a->local[i], &b->local[i]))
 			return false;
 	return true;
 }
@@ -129,6 +141,7 @@ int config_diff_make(const struct node_config *old_cfg, const struct node_config
 	*out = (struct config_diff){
 		.key_changed = !key_equal(&old_cfg->private_key, &new_cfg->private_key),
 		.filter_changed = !filter_equal(&old_cfg->filter, &new_cfg->filter),
+		.local_changed = !local_equal(old_cfg, new_cfg),
 		.link_changed = !addresses_equal(old_cfg, new_cfg),
 	};
 	out->changes = calloc((size_t)old_cfg->peer_count + new_cfg->peer_count + 1,

@@ -16,6 +16,7 @@ enum config_change_kind { CONFIG_PEER_REMOVED, CONFIG_PEER_ADDED, CONFIG_PEER_KE
 #define CONFIG_DIFF_ALLOWED   (1u << 3)
 #define CONFIG_DIFF_KEEPALIVE (1u << 4)
 #define CONFIG_DIFF_MTU	      (1u << 5)
+#define CONFIG_DIFF_JAILED    (1u << 6)
 
 struct config_change {
 	enum config_change_kind kind;
@@ -27,6 +28,7 @@ struct config_change {
 struct config_diff {
 	bool key_changed; /* then every peer is removed and added */
 	bool filter_changed;
+	bool local_changed;
 	bool link_changed;	       /* addresses, MTUs, allowed IPs: the kernel's side */
 	struct config_change *changes; /* removals first; every peer of both is in it once */
 	uint32_t count;

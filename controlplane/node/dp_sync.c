@@ -89,7 +89,11 @@ void dp_sync_peer_ref(struct node *n, uint16_t type, uint32_t id)
 void dp_sync_peer_set(struct node_peer *p)
 {
 	struct dpapi_peer_set msg = {
-		.hdr = {.type = DPAPI_PEER_SET}, .id = p->id, .mtu = p->cfg->mtu};
+		.hdr = {.type = DPAPI_PEER_SET},
+		.id = p->id,
+		.mtu = p->cfg->mtu,
+		.flags = p->cfg->is_jailed ? DPAPI_PEER_JAILED : 0,
+	};
 
 	memcpy(msg.public_key, p->cfg->public_key.bytes, sizeof(msg.public_key));
 	dp_sync_send(p->node, &msg, sizeof(msg));
@@ -173,19 +177,15 @@ out:
 	free(body);
 }
 
-/*
- * Local prefixes are a notion of the coordinator's rules. A static configuration
- * says with its destinations what is local, so every address is.
- */
-static void send_local(struct node *n)
+void dp_sync_local(struct node *n, const struct prefix *p, bool remove)
 {
-	static const uint16_t families[] = {AF_INET, AF_INET6};
+	struct dpapi_local msg = {.hdr = {.type = DPAPI_LOCAL_SET},
+				  .family = p->addr.family,
+				  .prefix_len = p->len,
+				  .remove = remove};
 
-	for (unsigned i = 0; i < 2; i++) {
-		struct dpapi_local msg = {.hdr = {.type = DPAPI_LOCAL_SET}, .family = families[i]};
-
-		dp_sync_send(n, &msg, sizeof(msg));
-	}
+	memcpy(msg.addr, p->addr.bytes, sizeof(msg.addr));
+	dp_sync_send(n, &msg, sizeof(msg));
 }
 
 static void on_barrier(void *arg, int error, const char *text)
@@ -218,7 +218,8 @@ static void send_all(struct node *n)
 {
 	dp_sync_begin(n);
 	dp_sync_filter(n);
-	send_local(n);
+	for (uint32_t i = 0; i < n->config->local_count; i++)
+		dp_sync_local(n, &n->config->local[i], false);
 	for (uint32_t id = 1; id < n->id_room; id++)
 		if (n->by_id[id])
 			dp_sync_peer(n->by_id[id]);

@@ -38,6 +38,8 @@ void dp_sync_peer_del(struct node *n, uint32_t id);
 void dp_sync_route(struct node *n, const struct prefix *prefix, uint32_t peer_id, bool remove);
 void dp_sync_endpoint(struct node_peer *p);
 void dp_sync_filter(struct node *n);
+/* A prefix that the filter takes as ours. */
+void dp_sync_local(struct node *n, const struct prefix *p, bool remove);
 
 /* Outside of batches. msg begins with a struct dpapi_hdr whose type is set. */
 void dp_sync_send(struct node *n, void *msg, size_t len);

@@ -194,7 +194,7 @@ static void change_peer(struct node_peer *p, const struct config_change *c)
 	p->cfg = c->new_peer;
 	if (c->what & CONFIG_DIFF_PSK)
 		memcpy(p->engine.remote.preshared_key, p->cfg->preshared_key.bytes, KEY_BYTES);
-	if (c->what & CONFIG_DIFF_MTU)
+	if (c->what & (CONFIG_DIFF_MTU | CONFIG_DIFF_JAILED))
 		dp_sync_peer_set(p);
 	if (c->what & CONFIG_DIFF_ALLOWED) {
 		for (uint32_t i = 0; i < c->old_peer->allowed_count; i++)
@@ -265,6 +265,21 @@ static void apply_peers(struct node *n, const struct config_diff *d)
 	rebuild_keys(n);
 }
 
+/* Both lists are sorted. What is new comes before what goes: no gap where one holds another. */
+static void apply_local(struct node *n, const struct node_config *old)
+{
+	const struct node_config *cfg = n->config;
+
+	for (uint32_t i = 0; i < cfg->local_count; i++)
+		if (!bsearch(&cfg->local[i], old->local, old->local_count, sizeof(*old->local),
+			     config_local_cmp))
+			dp_sync_local(n, &cfg->local[i], false);
+	for (uint32_t i = 0; i < old->local_count; i++)
+		if (!bsearch(&old->local[i], cfg->local, cfg->local_count, sizeof(*cfg->local),
+			     config_local_cmp))
+			dp_sync_local(n, &old->local[i], true);
+}
+
 int node_apply(struct node *n, struct node_config *cfg)
 {
 	struct node_config *old = n->config;
@@ -284,6 +299,8 @@ int node_apply(struct node *n, struct node_config *cfg)
 		dp_sync_begin(n);
 		if (d.filter_changed)
 			dp_sync_filter(n);
+		if (d.local_changed)
+			apply_local(n, old);
 		apply_peers(n, &d);
 		dp_sync_end(n);
 		if (d.link_changed)
