@@ -2,15 +2,14 @@
 #include "controlplane/noise/wg_handshake.h"
 
 #include "controlplane/noise/blake2s.h"
+#include "controlplane/noise/noise_symmetric.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
 
 #include <errno.h>
 #include <sodium.h>
 
-static_assert(crypto_scalarmult_BYTES == WG_KEY_BYTES, "X25519 result");
-static_assert(crypto_aead_chacha20poly1305_IETF_KEYBYTES == WG_KEY_BYTES, "AEAD key");
-static_assert(crypto_aead_chacha20poly1305_IETF_ABYTES == WG_TAG_BYTES, "AEAD tag");
+static_assert(NOISE_KEY_BYTES == WG_KEY_BYTES && NOISE_TAG_BYTES == WG_TAG_BYTES, "sizes");
 
 /* HASH(construction), and HASH(that || "WireGuard v1 zx2c4 Jason@zx2c4.com"). */
 static const uint8_t initial_chain[WG_KEY_BYTES] = {0x60, 0xe2, 0x6d, 0xae, 0xf3, 0x27, 0xef, 0xc0,
@@ -22,84 +21,26 @@ static const uint8_t initial_hash[WG_KEY_BYTES] = {0x22, 0x11, 0xb3, 0x61, 0x08,
 						   0x2d, 0x9c, 0x6c, 0x66, 0x22, 0x93, 0xe8, 0xb7,
 						   0x0e, 0xe1, 0x9c, 0x65, 0xba, 0x07, 0x9e, 0xf3};
 
-/* Every AEAD key of a handshake seals one message, so the counter is always 0. */
-static const uint8_t nonce_zero[crypto_aead_chacha20poly1305_IETF_NPUBBYTES];
-
-/* The symmetric state of Noise: transcript hash and chaining key. */
-struct symmetric {
-	uint8_t hash[WG_KEY_BYTES];
-	uint8_t chain[WG_KEY_BYTES];
-};
-
-static void mix_hash(struct symmetric *s, const void *data, size_t len)
-{
-	blake2s_hash(s->hash,
-		     (struct blake2s_piece[]){BLAKE2S_PIECE(s->hash, WG_KEY_BYTES),
-					      BLAKE2S_PIECE(data, len)},
-		     2);
-}
-
-/* key may be NULL: only the chain moves. */
-static void mix_key(struct symmetric *s, uint8_t *key, const void *input, size_t len)
-{
-	blake2s_kdf(s->chain, key, NULL, s->chain, input, len);
-}
-
-static int mix_dh(struct symmetric *s, uint8_t *key, const uint8_t *private_key,
-		  const uint8_t *public_key)
-{
-	uint8_t shared[WG_KEY_BYTES];
-	int err = 0;
-
-	/* libsodium says -1 for a result of all zeros */
-	if (crypto_scalarmult(shared, private_key, public_key) != 0)
-		err = -EKEYREJECTED;
-	else
-		mix_key(s, key, shared, sizeof(shared));
-	sodium_memzero(shared, sizeof(shared));
-	return err;
-}
-
-/* out has room for len + WG_TAG_BYTES. */
-static void seal_and_hash(struct symmetric *s, uint8_t *out, const uint8_t *key, const void *plain,
-			  size_t len)
-{
-	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain, len, s->hash, sizeof(s->hash),
-						  NULL, nonce_zero, key);
-	mix_hash(s, out, len + WG_TAG_BYTES);
-}
-
-static int open_and_hash(struct symmetric *s, uint8_t *plain, const uint8_t *key,
-			 const uint8_t *sealed, size_t sealed_len)
-{
-	if (crypto_aead_chacha20poly1305_ietf_decrypt(plain, NULL, NULL, sealed, sealed_len,
-						      s->hash, sizeof(s->hash), nonce_zero,
-						      key) != 0)
-		return -EBADMSG;
-	mix_hash(s, sealed, sealed_len);
-	return 0;
-}
-
-static void symmetric_init(struct symmetric *s, const uint8_t *responder_public)
+static void symmetric_init(struct noise_symmetric *s, const uint8_t *responder_public)
 {
 	memcpy(s->chain, initial_chain, sizeof(s->chain));
 	memcpy(s->hash, initial_hash, sizeof(s->hash));
-	mix_hash(s, responder_public, WG_KEY_BYTES);
+	noise_mix_hash(s, responder_public, WG_KEY_BYTES);
 }
 
-static void mix_ephemeral(struct symmetric *s, const uint8_t *public_key)
+static void mix_ephemeral(struct noise_symmetric *s, const uint8_t *public_key)
 {
-	mix_hash(s, public_key, WG_KEY_BYTES);
-	mix_key(s, NULL, public_key, WG_KEY_BYTES);
+	noise_mix_hash(s, public_key, WG_KEY_BYTES);
+	noise_mix_key(s, NULL, public_key, WG_KEY_BYTES);
 }
 
 /* (C, t, k) = KDF3(C, psk); H = HASH(H || t) */
-static void mix_psk(struct symmetric *s, uint8_t *key, const uint8_t *psk)
+static void mix_psk(struct noise_symmetric *s, uint8_t *key, const uint8_t *psk)
 {
 	uint8_t t[WG_KEY_BYTES];
 
 	blake2s_kdf(s->chain, t, key, s->chain, psk, WG_KEY_BYTES);
-	mix_hash(s, t, sizeof(t));
+	noise_mix_hash(s, t, sizeof(t));
 	sodium_memzero(t, sizeof(t));
 }
 
@@ -187,7 +128,7 @@ int wg_initiation_create(struct wg_handshake *hs, const struct wg_identity *id,
 			 struct wg_msg_initiation *msg)
 {
 	struct wg_msg_initiation m = {0};
-	struct symmetric s;
+	struct noise_symmetric s;
 	uint8_t key[WG_KEY_BYTES];
 	int err;
 
@@ -199,13 +140,13 @@ int wg_initiation_create(struct wg_handshake *hs, const struct wg_identity *id,
 		goto wipe;
 	mix_ephemeral(&s, m.ephemeral);
 
-	err = mix_dh(&s, key, ephemeral_private, remote->public_key);
+	err = noise_mix_dh(&s, key, ephemeral_private, remote->public_key);
 	if (err)
 		goto wipe;
-	seal_and_hash(&s, m.enc_static, key, id->public_key, WG_KEY_BYTES);
+	noise_seal_and_hash(&s, m.enc_static, key, id->public_key, WG_KEY_BYTES);
 
-	mix_key(&s, key, remote->static_shared, WG_KEY_BYTES);
-	seal_and_hash(&s, m.enc_timestamp, key, timestamp, WG_TIMESTAMP_BYTES);
+	noise_mix_key(&s, key, remote->static_shared, WG_KEY_BYTES);
+	noise_seal_and_hash(&s, m.enc_timestamp, key, timestamp, WG_TIMESTAMP_BYTES);
 
 	memset(hs, 0, sizeof(*hs));
 	memcpy(hs->hash, s.hash, WG_KEY_BYTES);
@@ -222,17 +163,17 @@ wipe:
 int wg_initiation_open(struct wg_initiation_in *in, const struct wg_identity *id,
 		       const struct wg_msg_initiation *msg)
 {
-	struct symmetric s;
+	struct noise_symmetric s;
 	uint8_t key[WG_KEY_BYTES];
 	uint8_t remote_static[WG_KEY_BYTES];
 	int err;
 
 	symmetric_init(&s, id->public_key);
 	mix_ephemeral(&s, msg->ephemeral);
-	err = mix_dh(&s, key, id->private_key, msg->ephemeral);
+	err = noise_mix_dh(&s, key, id->private_key, msg->ephemeral);
 	if (err)
 		goto wipe;
-	err = open_and_hash(&s, remote_static, key, msg->enc_static, sizeof(msg->enc_static));
+	err = noise_open_and_hash(&s, remote_static, key, msg->enc_static, sizeof(msg->enc_static));
 	if (err)
 		goto wipe;
 
@@ -251,7 +192,7 @@ wipe:
 int wg_initiation_finish(struct wg_handshake *hs, struct wg_remote *remote,
 			 const struct wg_initiation_in *in)
 {
-	struct symmetric s;
+	struct noise_symmetric s;
 	uint8_t key[WG_KEY_BYTES];
 	uint8_t timestamp[WG_TIMESTAMP_BYTES];
 	int err;
@@ -259,8 +200,8 @@ int wg_initiation_finish(struct wg_handshake *hs, struct wg_remote *remote,
 	BUG_ON(memcmp(in->remote_static, remote->public_key, WG_KEY_BYTES) != 0);
 	memcpy(s.hash, in->hash, WG_KEY_BYTES);
 	memcpy(s.chain, in->chain, WG_KEY_BYTES);
-	mix_key(&s, key, remote->static_shared, WG_KEY_BYTES);
-	err = open_and_hash(&s, timestamp, key, in->enc_timestamp, sizeof(in->enc_timestamp));
+	noise_mix_key(&s, key, remote->static_shared, WG_KEY_BYTES);
+	err = noise_open_and_hash(&s, timestamp, key, in->enc_timestamp, sizeof(in->enc_timestamp));
 	if (err)
 		goto wipe;
 	err = -ESTALE;
@@ -285,7 +226,7 @@ int wg_response_create(struct wg_handshake *hs, const struct wg_remote *remote,
 		       struct wg_msg_response *msg)
 {
 	struct wg_msg_response m = {0};
-	struct symmetric s;
+	struct noise_symmetric s;
 	uint8_t key[WG_KEY_BYTES];
 	int err;
 
@@ -298,13 +239,13 @@ int wg_response_create(struct wg_handshake *hs, const struct wg_remote *remote,
 	if (crypto_scalarmult_base(m.ephemeral, ephemeral_private) != 0)
 		goto wipe;
 	mix_ephemeral(&s, m.ephemeral);
-	err = mix_dh(&s, NULL, ephemeral_private, hs->remote_ephemeral);
+	err = noise_mix_dh(&s, NULL, ephemeral_private, hs->remote_ephemeral);
 	if (!err)
-		err = mix_dh(&s, NULL, ephemeral_private, remote->public_key);
+		err = noise_mix_dh(&s, NULL, ephemeral_private, remote->public_key);
 	if (err)
 		goto wipe;
 	mix_psk(&s, key, remote->preshared_key);
-	seal_and_hash(&s, m.enc_empty, key, NULL, 0);
+	noise_seal_and_hash(&s, m.enc_empty, key, NULL, 0);
 
 	memcpy(hs->hash, s.hash, WG_KEY_BYTES);
 	memcpy(hs->chain, s.chain, WG_KEY_BYTES);
@@ -319,20 +260,20 @@ wipe:
 int wg_response_consume(struct wg_handshake *hs, const struct wg_identity *id,
 			const struct wg_remote *remote, const struct wg_msg_response *msg)
 {
-	struct symmetric s;
+	struct noise_symmetric s;
 	uint8_t key[WG_KEY_BYTES];
 	int err;
 
 	memcpy(s.hash, hs->hash, WG_KEY_BYTES);
 	memcpy(s.chain, hs->chain, WG_KEY_BYTES);
 	mix_ephemeral(&s, msg->ephemeral);
-	err = mix_dh(&s, NULL, hs->ephemeral_private, msg->ephemeral);
+	err = noise_mix_dh(&s, NULL, hs->ephemeral_private, msg->ephemeral);
 	if (!err)
-		err = mix_dh(&s, NULL, id->private_key, msg->ephemeral);
+		err = noise_mix_dh(&s, NULL, id->private_key, msg->ephemeral);
 	if (err)
 		goto wipe;
 	mix_psk(&s, key, remote->preshared_key);
-	err = open_and_hash(&s, NULL, key, msg->enc_empty, sizeof(msg->enc_empty));
+	err = noise_open_and_hash(&s, NULL, key, msg->enc_empty, sizeof(msg->enc_empty));
 	if (err)
 		goto wipe;
 
