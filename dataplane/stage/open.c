@@ -171,8 +171,12 @@ static uint8_t room(uint32_t bytes)
 static void carry_ecn(struct worker *w, struct packet *p, struct ip_info *ip)
 {
 	bool drop = false;
-	uint8_t ecn = ecn_decap(ip->tos, p->outer_tos, &drop);
+	uint8_t ecn;
 
+	/* No mark outside: whatever the inner packet says stays. */
+	if (!(p->outer_tos & ECN_MASK))
+		return;
+	ecn = ecn_decap(ip->tos, p->outer_tos, &drop);
 	if (drop) {
 		packet_drop(p, DROP_OPEN_ECN);
 		return;

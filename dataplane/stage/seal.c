@@ -148,7 +148,8 @@ static void prepare(struct worker *w, struct packet *p, const struct seal_peer *
 		return;
 	}
 	p->outer_tos = ecn_encap(inner_tos(p));
-	memset(p->data + p->len, 0, pad);
+	/* pad is less, but of the tag's room: a length that the compiler knows. */
+	memset(p->data + p->len, 0, WG_PADDING);
 	p->session = sp->session->local_index;
 	p->vni_lane = sp->vni_lane;
 	p->remote = &sp->path->remote;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/wire/ip.h"
 
-#include <sys/socket.h>
-
 /* A later fragment that begins below this could replace a checked header. */
 #define FRAGMENT_OFFSET_MIN 80
 
@@ -161,7 +159,7 @@ static int parse_v6(const uint8_t *data, size_t len, struct ip_info *ip)
 	return 0;
 }
 
-int ip_parse(const uint8_t *data, size_t len, struct ip_info *out)
+int ip_parse_any(const uint8_t *data, size_t len, struct ip_info *out)
 {
 	*out = (struct ip_info){0};
 	if (len == 0)

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "lib/wire/be.h"
 
@@ -163,7 +164,55 @@ struct ip_info {
  * Of IPv6's extension headers only a fragment header right behind the base
  * header is understood; another one's number is the protocol.
  */
-int ip_parse(const uint8_t *data, size_t len, struct ip_info *out);
+int ip_parse_any(const uint8_t *data, size_t len, struct ip_info *out);
+
+/*
+ * IPv4 without options, no fragment, UDP or TCP whose header is there: nothing of
+ * it can be wrong but the total length. False: not that, and *out is untouched.
+ */
+static inline bool ip_parse_plain(const uint8_t *data, size_t len, struct ip_info *out)
+{
+	const struct ip_v4_header *h = (const struct ip_v4_header *)data;
+	const struct ip_tcp_header *l4 = (const struct ip_tcp_header *)(h + 1);
+	uint32_t total_len, l4_min;
+	uint16_t fragment;
+
+	if (len < IP_V4_HEADER_BYTES + IP_UDP_HEADER_BYTES || h->version_ihl != 0x45)
+		return false;
+	fragment = be16_get(&h->fragment);
+	total_len = be16_get(&h->total_len);
+	if (h->protocol == IP_PROTO_UDP)
+		l4_min = IP_UDP_HEADER_BYTES;
+	else if (h->protocol == IP_PROTO_TCP)
+		l4_min = IP_TCP_HEADER_BYTES;
+	else
+		return false;
+	if ((fragment & (IP_V4_MF | IP_V4_OFFSET_MASK)) || total_len > len ||
+	    total_len < IP_V4_HEADER_BYTES + l4_min)
+		return false;
+	*out = (struct ip_info){
+		.src = h->src,
+		.dst = h->dst,
+		.total_len = total_len,
+		.header_len = IP_V4_HEADER_BYTES,
+		.l4_offset = IP_V4_HEADER_BYTES,
+		.src_port = be16_get(&l4->src_port),
+		.dst_port = be16_get(&l4->dst_port),
+		.family = AF_INET,
+		.proto = h->protocol,
+		.tcp_flags = l4_min == IP_TCP_HEADER_BYTES ? l4->flags : 0,
+		.ttl = h->ttl,
+		.tos = h->tos,
+		.dont_fragment = fragment & IP_V4_DF,
+	};
+	return true;
+}
+
+/* As ip_parse_any, with a short cut for what most packets are. */
+static inline int ip_parse(const uint8_t *data, size_t len, struct ip_info *out)
+{
+	return ip_parse_plain(data, len, out) ? 0 : ip_parse_any(data, len, out);
+}
 
 static inline bool ip_is_tcp_syn(const struct ip_info *ip)
 {

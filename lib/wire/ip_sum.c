@@ -178,23 +178,6 @@ bool ip_checksum_v4_ok(const struct ip_v4_header *h)
 	return ip_sum_fold(ip_sum(0, h, v4_header_len(h))) == 0xffff;
 }
 
-bool ip_ttl_decrement(uint8_t *data, const struct ip_info *ip)
-{
-	struct ip_v4_header *h = (struct ip_v4_header *)data;
-
-	if (ip->ttl <= 1)
-		return false;
-	if (ip->family == AF_INET6) {
-		((struct ip_v6_header *)data)->hop_limit = ip->ttl - 1;
-		return true;
-	}
-	h->ttl = ip->ttl - 1;
-	be16_put(&h->checksum,
-		 ip_checksum_update(be16_get(&h->checksum), (uint16_t)(ip->ttl << 8 | h->protocol),
-				    (uint16_t)(h->ttl << 8 | h->protocol)));
-	return true;
-}
-
 void ip_ttl_restore(uint8_t *data, const struct ip_info *ip)
 {
 	struct ip_v4_header *h = (struct ip_v4_header *)data;

@@ -87,7 +87,24 @@ static inline bool ip_checksum_v4_plain_ok(const struct ip_v4_header *h)
  * One off TTL or hop limit, the IPv4 checksum kept right. False, and nothing
  * changed, where the packet may not be forwarded any more (0 or 1).
  */
-bool ip_ttl_decrement(uint8_t *data, const struct ip_info *ip);
+static inline bool ip_ttl_decrement(uint8_t *data, const struct ip_info *ip)
+{
+	struct ip_v4_header *h = (struct ip_v4_header *)data;
+	uint32_t sum;
+
+	if (ip->ttl <= 1)
+		return false;
+	if (ip->family == AF_INET6) {
+		((struct ip_v6_header *)data)->hop_limit = ip->ttl - 1;
+		return true;
+	}
+	h->ttl = ip->ttl - 1;
+	/* RFC 1624 for a word that has become 0x100 less. */
+	sum = be16_get(&h->checksum) + 0x100u;
+	be16_put(&h->checksum, (uint16_t)(sum + (sum >= 0xffff)));
+	return true;
+}
+
 /* Undoes ip_ttl_decrement: another router forwards the packet instead. */
 void ip_ttl_restore(uint8_t *data, const struct ip_info *ip);
 

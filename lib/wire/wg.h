@@ -135,6 +135,18 @@ int wg_msg_classify(const uint8_t *data, size_t len);
  * section 4 "padding"): up to a multiple of 16, but not beyond mtu; above the
  * MTU only the remainder counts.
  */
-uint32_t wg_padding(uint32_t len, uint32_t mtu);
+static inline uint32_t wg_padding(uint32_t len, uint32_t mtu)
+{
+	uint32_t to_round = -len % WG_PADDING;
+	uint32_t last = len;
+
+	/* No MTU known: round up without a limit. */
+	if (!mtu)
+		return to_round;
+	if (last > mtu)
+		last %= mtu;
+	to_round = -last % WG_PADDING;
+	return to_round > mtu - last ? mtu - last : to_round;
+}
 
 #endif

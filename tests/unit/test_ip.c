@@ -113,6 +113,43 @@ static void packets_parse_as_recorded(void **state)
 	json_decref(root);
 }
 
+/* Whatever a packet is: with the short cut it is what it is without. */
+static void short_cut_changes_nothing(void **state)
+{
+	static const uint8_t first[] = {0x45, 0x45, 0x45, 0x46, 0x44, 0x60, 0x55};
+	static const uint8_t protos[] = {6, 17, 1, 0, 44, 132};
+	static const uint16_t fragments[] = {0, 0, 0x4000, 0x8000, 0x2000, 1, 10, 0x1fff};
+	unsigned plain = 0;
+
+	for (unsigned i = 0; i < 200000; i++) {
+		size_t len = random_u32() % 64;
+		/* Exactly as long as the packet, for the sanitizer. */
+		uint8_t *p = malloc(len ? len : 1);
+		struct ip_info with, without;
+		int ret;
+
+		assert_non_null(p);
+		random_fill(p, len);
+		if (len >= IP_V4_HEADER_BYTES) {
+			struct ip_v4_header *h = (struct ip_v4_header *)p;
+
+			h->version_ihl = first[random_u32() % ARRAY_SIZE(first)];
+			h->protocol = protos[random_u32() % ARRAY_SIZE(protos)];
+			be16_put(&h->total_len, (uint16_t)(len + 2 - random_u32() % 16));
+			be16_put(&h->fragment, fragments[random_u32() % ARRAY_SIZE(fragments)]);
+		}
+		memset(&with, 0xff, sizeof(with));
+		plain += ip_parse_plain(p, len, &with);
+		ret = ip_parse(p, len, &with);
+		assert_int_equal(ret, ip_parse_any(p, len, &without));
+		if (ret == 0)
+			assert_memory_equal(&with, &without, sizeof(with));
+		free(p);
+	}
+	/* The short cut was taken, and not always. */
+	assert_in_range(plain, 2000, 50000);
+}
+
 /* An IPv4 packet of total_len bytes with the given fields; returns the parse result. */
 static int parse_v4(uint8_t *p, uint8_t proto, uint16_t fragment, uint16_t total_len, size_t len,
 		    struct ip_info *ip)
@@ -423,6 +460,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain_header_sum),
 		cmocka_unit_test(packets_parse_as_recorded),
+		cmocka_unit_test(short_cut_changes_nothing),
 		cmocka_unit_test(fields_and_errors),
 		cmocka_unit_test(transport_minimums),
 		cmocka_unit_test(checksum_agrees_with_naive),
