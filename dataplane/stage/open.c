@@ -30,54 +30,56 @@
 /* A peer's share of it: 16 lanes, five pings and five pongs, twice as many at a rekey. */
 #define LANE_PEER_SECOND_MAX 512
 
+/* Runs of one session in a batch from which on it is worth to look ahead. */
+#define PREFETCH_RUNS 4
+
 struct open_batch {
-	struct session *found[BATCH_MAX];   /* by packet; NULL = not to be opened */
 	struct session *session[BATCH_MAX]; /* by job */
 	struct aead_job job[BATCH_MAX];
 	uint8_t packet_of[BATCH_MAX]; /* by job */
 	unsigned jobs;
 };
 
-/* Packets in a row of one session: what they tell about their peer. */
-struct open_run {
-	struct session *session;
-	uint64_t n_data, bytes;
+/* Packets that may be opened, and in how many runs of one receiver index. */
+struct open_list {
+	uint8_t packet[BATCH_MAX];
+	unsigned n, runs;
 };
-
-static const struct wg_msg_data *data_header(const struct packet *p)
-{
-	return (const struct wg_msg_data *)p->data;
-}
 
 /*
  * With many peers each step of session, window and peer is a line that is not in the
  * cache: all packets take one step before the first one takes the next.
  */
-static void prefetch_slots(const struct worker *w, const struct batch *b)
+static void list_data(const struct worker *w, struct batch *b, struct open_list *l)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		const struct packet *p = &b->pkts[i];
+	uint32_t last = 0;
 
-		if (p->drop == DROP_NONE && p->kind == PACKET_DATA)
-			session_prefetch_slot(w->dp->sessions, le32_get(&data_header(p)->receiver));
+	l->n = 0;
+	l->runs = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct packet *p = &b->pkts[i];
+
+		if (p->drop != DROP_NONE || p->kind != PACKET_DATA)
+			continue;
+		p->session = le32_get(&((const struct wg_msg_data *)p->data)->receiver);
+		if (p->session != last || !l->runs) {
+			last = p->session;
+			l->runs++;
+			session_prefetch_slot(w->dp->sessions, last);
+		}
+		l->packet[l->n++] = (uint8_t)i;
 	}
 }
 
-static void prefetch_sessions(const struct worker *w, const struct batch *b, struct open_batch *o)
+static void prefetch_sessions(const struct worker *w, const struct batch *b,
+			      const struct open_list *l)
 {
-	const struct session *last = NULL;
+	for (unsigned i = 0; i < l->n; i++) {
+		const struct session *s =
+			session_in_slot(w->dp->sessions, b->pkts[l->packet[i]].session);
 
-	for (unsigned i = 0; i < b->n; i++) {
-		const struct packet *p = &b->pkts[i];
-
-		o->found[i] = NULL;
-		if (p->drop != DROP_NONE || p->kind != PACKET_DATA)
-			continue;
-		o->found[i] = session_in_slot(w->dp->sessions, le32_get(&data_header(p)->receiver));
-		if (o->found[i] && o->found[i] != last) {
-			last = o->found[i];
-			session_prefetch(last);
-		}
+		if (s)
+			session_prefetch(s);
 	}
 }
 
@@ -92,38 +94,38 @@ static void prefetch_peer(const struct session *s, uint64_t counter)
 static void prefetch_paths(const struct open_batch *o)
 {
 	for (unsigned k = 0; k < o->jobs; k++)
-		if (!k || o->session[k] != o->session[k - 1])
-			__builtin_prefetch(peer_path_get(o->session[k]->peer));
+		__builtin_prefetch(peer_path_get(o->session[k]->peer));
 }
 
-static void make_jobs(struct batch *b, struct open_batch *o)
+static void make_jobs(const struct worker *w, struct batch *b, const struct open_list *l,
+		      struct open_batch *o)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		struct packet *p = &b->pkts[i];
-		struct session *s = o->found[i];
-		struct aead_job *j;
-		uint64_t counter;
+	enum drop_reason why = DROP_OPEN_UNKNOWN_INDEX;
+	struct session *s = NULL;
 
-		if (p->drop != DROP_NONE || p->kind != PACKET_DATA)
-			continue;
-		p->session = le32_get(&data_header(p)->receiver);
-		counter = le64_get(&data_header(p)->counter);
+	for (unsigned i = 0; i < l->n; i++) {
+		struct packet *p = &b->pkts[l->packet[i]];
+		uint64_t counter = le64_get(&((const struct wg_msg_data *)p->data)->counter);
+		struct aead_job *j;
+
 		if (!s || s->local_index != p->session) {
-			packet_drop(p, DROP_OPEN_UNKNOWN_INDEX);
-			continue;
+			why = DROP_OPEN_UNKNOWN_INDEX;
+			s = session_find(w->dp->sessions, p->session);
+			if (s) {
+				why = b->now_ns >= s->expire_ns ? DROP_OPEN_EXPIRED : DROP_NONE;
+				prefetch_peer(s, counter);
+			}
 		}
-		if (b->now_ns >= s->expire_ns) {
-			packet_drop(p, DROP_OPEN_EXPIRED);
+		if (why != DROP_NONE) {
+			packet_drop(p, why);
 			continue;
 		}
 		if (counter >= WG_REJECT_AFTER_MESSAGES) {
 			packet_drop(p, DROP_OPEN_COUNTER_LIMIT);
 			continue;
 		}
-		if (!o->jobs || o->session[o->jobs - 1] != s)
-			prefetch_peer(s, counter);
 		o->session[o->jobs] = s;
-		o->packet_of[o->jobs] = (uint8_t)i;
+		o->packet_of[o->jobs] = l->packet[i];
 		j = &o->job[o->jobs++];
 		j->key = s->recv_key;
 		j->counter = counter;
@@ -155,10 +157,10 @@ static enum drop_reason ip_drop(int error)
 	return error == IP_PARSE_BAD_VERSION ? DROP_OPEN_NOT_IP : DROP_OPEN_BAD_LENGTH;
 }
 
-static bool is_allowed_source(const struct worker *w, const struct ip_info *ip, uint32_t peer)
+static bool is_allowed_source(const struct fib *mesh, const struct ip_info *ip, uint32_t peer)
 {
-	uint32_t entry = ip->family == AF_INET ? fib_lookup4(w->dp->mesh, ip->src)
-					       : fib_lookup6(w->dp->mesh, ip->src);
+	uint32_t entry =
+		ip->family == AF_INET ? fib_lookup4(mesh, ip->src) : fib_lookup6(mesh, ip->src);
 
 	return fib_entry_id(entry) == peer;
 }
@@ -248,7 +250,7 @@ static void unwrap(struct worker *w, struct batch *b, unsigned i, struct session
 	/* Padding and tag are free room now: a hub seals the packet where it lies. */
 	p->tailroom = room(p->tailroom + p->len - WG_DATA_HEADER_BYTES - ip->total_len);
 	p->len = (uint16_t)ip->total_len;
-	if (!is_allowed_source(w, ip, p->peer_in)) {
+	if (!is_allowed_source(w->dp->mesh, ip, p->peer_in)) {
 		packet_drop(p, DROP_OPEN_SRC_NOT_ALLOWED);
 		return;
 	}
@@ -265,17 +267,26 @@ static void post(struct worker *w, const struct session *s, uint32_t type, uint6
 	worker_post(w, &e);
 }
 
+/* Where messages of this session come from, as far as we know; NULL: from anywhere. */
+static const struct dpapi_addr *known_remote(const struct session *s)
+{
+	const struct peer_path *path = peer_path_get(s->peer);
+
+	return path && path->path.kind == DPAPI_PATH_UDP ? &path->path.remote : NULL;
+}
+
+static bool is_elsewhere(const struct packet *p, const struct dpapi_addr *known)
+{
+	if (!p->remote || p->vni_lane)
+		return false;
+	return !known || memcmp(known, p->remote, sizeof(*known)) != 0;
+}
+
 static void note_address(struct worker *w, const struct packet *p, const struct session *s,
 			 uint64_t now_ns)
 {
-	const struct peer_path *path = peer_path_get(s->peer);
 	struct worker_event e;
 
-	if (!p->remote || p->vni_lane)
-		return;
-	if (path && path->path.kind == DPAPI_PATH_UDP &&
-	    memcmp(&path->path.remote, p->remote, sizeof(*p->remote)) == 0)
-		return;
 	/* Where lanes come from says nothing of lane 0. */
 	if (s->lane)
 		return;
@@ -291,13 +302,11 @@ static void note_address(struct worker *w, const struct packet *p, const struct 
 	worker_post(w, &e);
 }
 
-static void end_run(struct worker *w, const struct open_run *r, uint64_t now_ns)
+/* What packets of a session tell about their peer; n_data of them were data. */
+static void note_run(struct worker *w, struct session *s, uint64_t now_ns, uint64_t n_data,
+		     uint64_t bytes)
 {
-	struct session *s = r->session;
-
-	if (!s)
-		return;
-	peer_note_rx(s->peer, now_ns, r->n_data, r->bytes, w->dp->worker_count > 1);
+	peer_note_rx(s->peer, now_ns, n_data, bytes, w->dp->worker_count > 1);
 	if (peer_promote(s->peer, s)) {
 		post(w, s, DPAPI_EVENT_CONFIRMED, now_ns);
 		/* What waits here leaves now; the control thread tells the other workers. */
@@ -311,30 +320,30 @@ static void end_run(struct worker *w, const struct open_run *r, uint64_t now_ns)
 }
 
 /*
- * Counters in a row are marked at once: jobs from k on that are of one session and one
- * block of its window, each counter for the first time. Returns how many; verdicts go
- * into the packets' drop.
+ * Counters in a row are marked at once: jobs from k on, before end, that are of one
+ * block of the session's window, each counter for the first time. Returns how many;
+ * verdicts go into the packets' drop.
  */
 static unsigned mark_replays(const struct worker *w, struct batch *b, const struct open_batch *o,
-			     unsigned k)
+			     unsigned k, unsigned end)
 {
-	struct session *s = o->session[k];
 	uint64_t block = replay_block(o->job[k].counter), bits = 0, too_old, fresh;
+	uint64_t first = replay_first(block);
 	enum replay_verdict why;
 	unsigned n = 0;
 
-	for (; k + n < o->jobs; n++) {
+	for (; k + n < end; n++) {
 		const struct aead_job *j = &o->job[k + n];
-		uint64_t bit = 1ull << replay_bit(j->counter);
+		uint64_t at = j->counter - first;
 
-		if (o->session[k + n] != s || !j->ok || replay_block(j->counter) != block ||
-		    (bits & bit))
+		if (!j->ok || at >= REPLAY_BITS || (bits >> at & 1))
 			break;
-		bits |= bit;
+		bits |= 1ull << at;
 	}
-	fresh = replay_mark(&s->replay, block, bits, w->dp->worker_count > 1, &too_old, &why);
+	fresh = replay_mark(&o->session[k]->replay, block, bits, w->dp->worker_count > 1, &too_old,
+			    &why);
 	for (unsigned i = 0; i < n && fresh != bits; i++) {
-		uint64_t bit = 1ull << replay_bit(o->job[k + i].counter);
+		uint64_t bit = 1ull << (o->job[k + i].counter - first);
 
 		if (!(fresh & bit))
 			packet_drop(&b->pkts[o->packet_of[k + i]],
@@ -343,21 +352,43 @@ static unsigned mark_replays(const struct worker *w, struct batch *b, const stru
 	return n;
 }
 
-static void take_in(struct worker *w, struct batch *b, unsigned i, struct session *s,
-		    struct open_run *run)
+static void judge_replays(const struct worker *w, struct batch *b, const struct open_batch *o,
+			  unsigned k, unsigned end)
 {
-	struct packet *p = &b->pkts[i];
+	while (k < end) {
+		if (o->job[k].ok)
+			k += mark_replays(w, b, o, k, end);
+		else
+			packet_drop(&b->pkts[o->packet_of[k++]], DROP_OPEN_BAD_TAG);
+	}
+}
 
-	if (run->session != s) {
-		end_run(w, run, b->now_ns);
-		*run = (struct open_run){.session = s};
+/* Jobs first to end - 1 are of one session. */
+static void take_in_run(struct worker *w, struct batch *b, const struct open_batch *o,
+			unsigned first, unsigned end)
+{
+	struct session *s = o->session[first];
+	const struct dpapi_addr *known = known_remote(s);
+	uint64_t n_data = 0, bytes = 0;
+	bool is_alive = false;
+
+	judge_replays(w, b, o, first, end);
+	for (unsigned k = first; k < end; k++) {
+		struct packet *p = &b->pkts[o->packet_of[k]];
+
+		if (p->drop != DROP_NONE)
+			continue;
+		is_alive = true;
+		if (is_elsewhere(p, known))
+			note_address(w, p, s, b->now_ns);
+		unwrap(w, b, o->packet_of[k], s);
+		if (p->kind == PACKET_INNER && p->drop == DROP_NONE) {
+			n_data++;
+			bytes += p->len;
+		}
 	}
-	note_address(w, p, s, b->now_ns);
-	unwrap(w, b, i, s);
-	if (p->kind == PACKET_INNER && p->drop == DROP_NONE) {
-		run->n_data++;
-		run->bytes += p->len;
-	}
+	if (is_alive)
+		note_run(w, s, b->now_ns, n_data, bytes);
 }
 
 /* Sources of what has been opened are looked up next. */
@@ -386,29 +417,24 @@ static void warm_sources(const struct worker *w, const struct batch *b, const st
 
 void open_burst(struct worker *w, struct batch *b)
 {
-	struct open_run run = {NULL, 0, 0};
+	struct open_list l;
 	struct open_batch o;
 
 	o.jobs = 0;
-	prefetch_slots(w, b);
-	prefetch_sessions(w, b, &o);
-	make_jobs(b, &o);
+	list_data(w, b, &l);
+	if (l.runs >= PREFETCH_RUNS)
+		prefetch_sessions(w, b, &l);
+	make_jobs(w, b, &l, &o);
 	if (o.jobs == 0)
 		return;
 	w->engine->open(w->aead, o.job, o.jobs);
-	prefetch_paths(&o);
+	if (l.runs >= PREFETCH_RUNS)
+		prefetch_paths(&o);
 	if (fib_is_large(w->dp->mesh))
 		warm_sources(w, b, &o);
-	for (unsigned k = 0; k < o.jobs;) {
-		unsigned n = 1;
-
-		if (o.job[k].ok)
-			n = mark_replays(w, b, &o, k);
-		else
-			packet_drop(&b->pkts[o.packet_of[k]], DROP_OPEN_BAD_TAG);
-		for (; n; n--, k++)
-			if (b->pkts[o.packet_of[k]].drop == DROP_NONE)
-				take_in(w, b, o.packet_of[k], o.session[k], &run);
+	for (unsigned k = 0, end; k < o.jobs; k = end) {
+		for (end = k + 1; end < o.jobs && o.session[end] == o.session[k]; end++)
+			;
+		take_in_run(w, b, &o, k, end);
 	}
-	end_run(w, &run, b->now_ns);
 }

@@ -148,7 +148,7 @@ static bool swap_word(_Atomic uint64_t *ring, uint64_t *word, uint64_t next, boo
 uint64_t replay_mark(struct replay *r, uint64_t block, uint64_t bits, bool is_shared,
 		     uint64_t *too_old, enum replay_verdict *why)
 {
-	uint64_t first = block * REPLAY_BITS;
+	uint64_t first = replay_first(block);
 	uint64_t highest = first + 63u - (unsigned)__builtin_clzll(bits);
 	uint64_t lap = (block / REPLAY_WORDS & 0xff) << LAP_SHIFT;
 	uintptr_t at = window_get(r);
@@ -203,12 +203,13 @@ uint64_t replay_mark(struct replay *r, uint64_t block, uint64_t bits, bool is_sh
 
 enum replay_verdict replay_check(struct replay *r, uint64_t counter)
 {
-	uint64_t bit = 1ull << replay_bit(counter), too_old;
+	uint64_t block = replay_block(counter), too_old;
+	uint64_t bit = 1ull << (counter - replay_first(block));
 	enum replay_verdict why;
 
 	if (counter >= WG_REJECT_AFTER_MESSAGES)
 		return REPLAY_LIMIT;
-	if (replay_mark(r, replay_block(counter), bit, true, &too_old, &why) & bit)
+	if (replay_mark(r, block, bit, true, &too_old, &why) & bit)
 		return REPLAY_OK;
 	return too_old & bit ? REPLAY_TOO_OLD : why;
 }

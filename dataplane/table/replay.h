@@ -53,9 +53,10 @@ static inline uint64_t replay_block(uint64_t counter)
 	return counter / REPLAY_BITS;
 }
 
-static inline unsigned replay_bit(uint64_t counter)
+/* The lowest counter of it; its bit is bit 0. */
+static inline uint64_t replay_first(uint64_t block)
 {
-	return (unsigned)(counter % REPLAY_BITS);
+	return block * REPLAY_BITS;
 }
 
 /*
