@@ -98,7 +98,7 @@ static void prefetch_paths(const struct open_batch *o)
 }
 
 static void make_jobs(const struct worker *w, struct batch *b, const struct open_list *l,
-		      struct open_batch *o)
+		      bool is_large, struct open_batch *o)
 {
 	enum drop_reason why = DROP_OPEN_UNKNOWN_INDEX;
 	struct session *s = NULL;
@@ -113,7 +113,8 @@ static void make_jobs(const struct worker *w, struct batch *b, const struct open
 			s = session_find(w->dp->sessions, p->session);
 			if (s) {
 				why = b->now_ns >= s->expire_ns ? DROP_OPEN_EXPIRED : DROP_NONE;
-				prefetch_peer(s, counter);
+				if (is_large)
+					prefetch_peer(s, counter);
 			}
 		}
 		if (why != DROP_NONE) {
@@ -417,18 +418,20 @@ static void warm_sources(const struct worker *w, const struct batch *b, const st
 
 void open_burst(struct worker *w, struct batch *b)
 {
+	bool is_large = session_table_is_large(w->dp->sessions);
 	struct open_list l;
 	struct open_batch o;
 
 	o.jobs = 0;
 	list_data(w, b, &l);
-	if (l.runs >= PREFETCH_RUNS)
+	is_large = is_large && l.runs >= PREFETCH_RUNS;
+	if (is_large)
 		prefetch_sessions(w, b, &l);
-	make_jobs(w, b, &l, &o);
+	make_jobs(w, b, &l, is_large, &o);
 	if (o.jobs == 0)
 		return;
 	w->engine->open(w->aead, o.job, o.jobs);
-	if (l.runs >= PREFETCH_RUNS)
+	if (is_large)
 		prefetch_paths(&o);
 	if (fib_is_large(w->dp->mesh))
 		warm_sources(w, b, &o);

@@ -295,7 +295,8 @@ void seal_burst(struct worker *w, struct batch *b)
 	struct seal_batch o;
 
 	o.jobs = 0;
-	prefetch_peers(w, b);
+	if (session_table_is_large(w->dp->sessions))
+		prefetch_peers(w, b);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 

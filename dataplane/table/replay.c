@@ -145,6 +145,24 @@ static bool swap_word(_Atomic uint64_t *ring, uint64_t *word, uint64_t next, boo
 						     memory_order_acquire);
 }
 
+/*
+ * One worker's window, and a block that ends ahead of all that came before: nothing of it
+ * is behind the window, and a word of another lap is an older one.
+ */
+static uint64_t mark_ahead(struct replay *r, uintptr_t at, uint64_t block, uint64_t bits,
+			   uint64_t highest)
+{
+	_Atomic uint64_t *ring = &ring_of(at)[block % REPLAY_WORDS];
+	uint64_t lap = (block / REPLAY_WORDS & 0xff) << LAP_SHIFT;
+	uint64_t word = atomic_load_explicit(ring, memory_order_relaxed);
+
+	if ((word ^ lap) >> LAP_SHIFT)
+		word = lap;
+	atomic_store_explicit(&r->last, highest, memory_order_relaxed);
+	atomic_store_explicit(ring, word | bits, memory_order_relaxed);
+	return bits & ~word;
+}
+
 uint64_t replay_mark(struct replay *r, uint64_t block, uint64_t bits, bool is_shared,
 		     uint64_t *too_old, enum replay_verdict *why)
 {
@@ -160,6 +178,10 @@ uint64_t replay_mark(struct replay *r, uint64_t block, uint64_t bits, bool is_sh
 	if (!at || (at & IS_CLEARED))
 		return 0;
 	last = replay_last(r);
+	if (!is_shared && highest > last && highest - last < JUMP) {
+		*why = REPLAY_SEEN;
+		return mark_ahead(r, at, block, bits, highest);
+	}
 	if (highest > last && highest - last >= JUMP) {
 		at = clear_ring(r, at, highest);
 		if (!at)

@@ -67,6 +67,12 @@ static inline void session_prefetch_slot(const struct session_table *t, uint32_t
 	__builtin_prefetch(&s->slot[index & s->mask]);
 }
 
+/* More than the L2 cache holds, with what belongs to them: worth looking ahead. */
+static inline bool session_table_is_large(const struct session_table *t)
+{
+	return atomic_load_explicit(&t->slots, memory_order_acquire)->mask >= 2048;
+}
+
 /* The session with this local index, or NULL. Valid until the worker is quiescent. */
 static inline struct session *session_find(const struct session_table *t, uint32_t index)
 {
