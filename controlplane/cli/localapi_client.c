@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "controlplane/cli/http_reply.h"
+#include "controlplane/net/http_reply.h"
 #include "lib/base/clock.h"
 #include "lib/base/sock.h"
 

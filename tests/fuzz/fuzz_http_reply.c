@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "controlplane/cli/http_reply.h"
+#include "controlplane/net/http_reply.h"
 #include "lib/base/bug.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

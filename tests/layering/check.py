@@ -63,7 +63,14 @@ FORBIDDEN = [
      "an engine without I/O: the transport carries its actions out"),
     ("controlplane/netmap/*", "lib/base/sock.h", [], "the picture does no I/O but its cache's"),
     ("controlplane/node/*", "controlplane/cli/*", [], "the daemon does not need its command line"),
-    ("controlplane/cli/*", "controlplane/*", ["controlplane/cli/*", "controlplane/node/localapi.h"],
+    ("controlplane/net/*", "controlplane/*", ["controlplane/net/*"],
+     "streams carry any protocol"),
+    ("controlplane/ts2021/*", "controlplane/*",
+     ["controlplane/ts2021/*", "controlplane/net/*", "controlplane/noise/*",
+      "controlplane/tailcfg/*"],
+     "the transport knows no requests"),
+    ("controlplane/cli/*", "controlplane/*",
+     ["controlplane/cli/*", "controlplane/node/localapi.h", "controlplane/net/http_reply.h"],
      "the CLI speaks to the daemon over its socket, it does not contain it"),
 ]
 

@@ -4,6 +4,10 @@
 // comparison: tailscale.com's own test control server with one DERP relay and a STUN
 // responder beside it. It allows everything, remembers nothing, approves every route that
 // a node advertises, and is meant for namespaces only.
+//
+// The same server stands on -tls-port with a certificate of its own (-cert writes it), and
+// tests steer it by POST: /lab/complete?url=U finishes the login at U, /lab/expire?on=true
+// tells all nodes that their keys have expired.
 package main
 
 import (
@@ -12,12 +16,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"log"
 	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"tailscale.com/derp/derpserver"
@@ -74,9 +80,42 @@ func approveRoutes(s *testcontrol.Server) {
 	}
 }
 
+// steered is the coordinator with the paths for tests in front.
+func steered(s *testcontrol.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /lab/complete", func(w http.ResponseWriter, r *http.Request) {
+		if !s.CompleteAuth(r.FormValue("url")) {
+			http.Error(w, "no such login", http.StatusNotFound)
+		}
+	})
+	mux.HandleFunc("POST /lab/expire", func(w http.ResponseWriter, r *http.Request) {
+		s.SetExpireAllNodes(r.FormValue("on") == "true")
+	})
+	mux.Handle("/", s)
+	return mux
+}
+
+func serveTLS(addr string, cert tls.Certificate, file string, h http.Handler) {
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	if err := os.WriteFile(file, block, 0o644); err != nil {
+		log.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", addr, &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := &http.Server{Handler: h,
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}}
+	log.Fatal(srv.Serve(ln))
+}
+
 func main() {
 	ip := flag.String("ip", "127.0.0.1", "address to listen on and to tell the nodes")
 	port := flag.String("port", "8080", "TCP port of the coordinator (plain HTTP)")
+	tlsPort := flag.String("tls-port", "", "TCP port of the coordinator with TLS")
+	certFile := flag.String("cert", "", "file for the certificate of -tls-port")
+	auth := flag.Bool("auth", false, "let nodes in at a URL only")
+	authKey := flag.String("auth-key", "", "let nodes in with this key only")
 	flag.Parse()
 
 	cert, err := certificate(*ip)
@@ -105,6 +144,8 @@ func main() {
 		ExplicitBaseURL:  "http://" + net.JoinHostPort(*ip, *port),
 		AllNodesSameUser: true,
 		AllOnline:        true,
+		RequireAuth:      *auth,
+		RequireAuthKey:   *authKey,
 		DERPMap: &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{1: {
 			RegionID: 1, RegionCode: "lab", RegionName: "lab",
 			Nodes: []*tailcfg.DERPNode{{Name: "1a", RegionID: 1, HostName: *ip, IPv4: *ip,
@@ -113,5 +154,9 @@ func main() {
 		}}},
 	}
 	go approveRoutes(control)
-	log.Fatal(http.ListenAndServe(net.JoinHostPort(*ip, *port), control))
+	h := steered(control)
+	if *tlsPort != "" {
+		go serveTLS(net.JoinHostPort(*ip, *tlsPort), cert, *certFile, h)
+	}
+	log.Fatal(http.ListenAndServe(net.JoinHostPort(*ip, *port), h))
 }

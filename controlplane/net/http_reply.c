@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "controlplane/cli/http_reply.h"
+#include "controlplane/net/http_reply.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Reads an HTTP/1.1 response out of a buffer (RFC 9112): status line, headers, a
  * body told by Content-Length, by chunks or by the end of the connection. Pure.
  */
-#ifndef CONTROLPLANE_CLI_HTTP_REPLY_H
-#define CONTROLPLANE_CLI_HTTP_REPLY_H
+#ifndef CONTROLPLANE_NET_HTTP_REPLY_H
+#define CONTROLPLANE_NET_HTTP_REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>
