@@ -31,7 +31,7 @@ struct net_stream {
 	const struct net_stream_events *ev;
 	void *arg;
 	char host[NET_HOST_MAX];
-	uint64_t user_timeout_ms;
+	unsigned cut_s;
 	struct addrinfo *addresses, *address; /* the one that is tried */
 	int last_error;
 	SSL *ssl;
@@ -238,15 +238,24 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 	*buf = uv_buf_init(room, sizeof(room));
 }
 
+/*
+ * Whether data waits for an acknowledgement (TCP_USER_TIMEOUT) or nothing is said at
+ * all (keepalive probes: the kernel's, they cost no wake-up here), a cut link is
+ * noticed after cut_s.
+ */
 static void set_options(struct net_stream *s)
 {
-	unsigned ms = (unsigned)s->user_timeout_ms;
+	unsigned ms = s->cut_s * 1000;
+	int idle = (int)(s->cut_s * 5 / 14), interval = (int)(s->cut_s * 3 / 14), count = 3;
 	uv_os_fd_t fd;
 
 	uv_tcp_nodelay(&s->tcp, 1);
-	uv_tcp_keepalive(&s->tcp, 1, KEEPALIVE_S);
-	if (ms && uv_fileno((uv_handle_t *)&s->tcp, &fd) == 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	uv_tcp_keepalive(&s->tcp, 1, idle ? (unsigned)idle : KEEPALIVE_S);
+	if (!interval || uv_fileno((uv_handle_t *)&s->tcp, &fd))
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
 static void connected(struct net_stream *s)
@@ -415,7 +424,7 @@ int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_
 	if (!s)
 		return -ENOMEM;
 	snprintf(s->host, sizeof(s->host), "%s", d->host);
-	s->user_timeout_ms = d->user_timeout_ms;
+	s->cut_s = d->cut_s;
 	/* AI_ADDRCONFIG knows no loopback. */
 	if (addr_parse(d->host, &literal) == 0)
 		hints.ai_flags = AI_NUMERICHOST;
@@ -438,7 +447,7 @@ int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_
 	return 0;
 }
 
-int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms,
+int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms, unsigned cut_s,
 		      const struct net_stream_events *ev, void *arg, struct net_stream **out)
 {
 	struct net_stream *s = create(listener->loop, ev, arg, timeout_ms);
@@ -446,6 +455,7 @@ int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms,
 
 	if (!s)
 		return -ENOMEM;
+	s->cut_s = cut_s;
 	uv_tcp_init(s->loop, &s->tcp);
 	s->tcp.data = s;
 	s->is_tcp_there = true;

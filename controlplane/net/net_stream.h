@@ -41,20 +41,21 @@ struct net_stream_events {
 struct net_dial {
 	const char *host; /* a name or an address, without brackets */
 	uint16_t port;
-	SSL_CTX *tls;		  /* NULL: none; its certificates decide unless is_unverified */
-	bool is_unverified;	  /* any certificate will do: what is inside is secured anyway */
-	uint64_t timeout_ms;	  /* until on_open */
-	uint64_t user_timeout_ms; /* bytes unacknowledged for so long end it; 0: the system's */
+	SSL_CTX *tls;	     /* NULL: none; its certificates decide unless is_unverified */
+	bool is_unverified;  /* any certificate will do: what is inside is secured anyway */
+	uint64_t timeout_ms; /* until on_open */
+	unsigned cut_s; /* a link that was cut is noticed after so long; 0: when the system does */
 };
 
 /* 0, or -ENOMEM. Everything else is told by on_close, never from inside this call. */
 int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_stream_events *ev,
 		    void *arg, struct net_stream **out);
 /*
- * A connection that waits at `listener`. timeout_ms: for TLS. 0, or a negative errno
+ * A connection that waits at `listener`. timeout_ms: for TLS;
+ * cut_s as above. 0, or a negative errno
  * (the connection is then closed). on_open and on_close may come from inside.
  */
-int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms,
+int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms, unsigned cut_s,
 		      const struct net_stream_events *ev, void *arg, struct net_stream **out);
 /* Another owner. */
 void net_stream_set_events(struct net_stream *s, const struct net_stream_events *ev, void *arg);

@@ -17,7 +17,7 @@
 #define KEY_MS		  10000
 #define KEY_BYTES_MAX	  65536
 #define HEAD_MAX	  8192
-#define USER_TIMEOUT_MS	  15000
+#define CUT_S		  14
 #define WHY_MAX		  256
 #define PROTOCOL	  "tailscale-control-protocol"
 #define ATTEMPTS	  2 /* plain, TLS */
@@ -349,7 +349,7 @@ static void begin(struct attempt *a, uint16_t port, SSL_CTX *tls)
 			      .tls = tls,
 			      .is_unverified = true, /* Noise proves who it is */
 			      .timeout_ms = TS2021_DIAL_MS,
-			      .user_timeout_ms = USER_TIMEOUT_MS};
+			      .cut_s = CUT_S};
 
 	a->has_begun = true;
 	if (net_stream_dial(a->d->cfg->loop, &to, &upgrade_events, a, &a->stream))

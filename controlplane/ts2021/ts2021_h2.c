@@ -2,11 +2,11 @@
 #include "controlplane/ts2021/ts2021_h2.h"
 
 #include <errno.h>
-#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/ts2021/ts2021_conn.h"
 #include "lib/wire/be.h"
 
 #define EARLY_MAGIC	  "\xff\xff\xffTS"
@@ -27,97 +27,14 @@ struct request {
 };
 
 struct ts2021_h2 {
-	struct net_stream *stream;
-	struct noise_ik_stream noise;
-	nghttp2_session *session;
+	struct ts2021_conn conn; /* first */
 	struct request *requests;
 	const struct ts2021_h2_events *ev;
 	void *arg;
-	uint8_t in[RECORDS]; /* records that are not whole */
-	size_t in_len;
 	uint8_t early[EARLY_HEADER];
 	size_t early_len, early_left; /* of the payload, once its header was read */
 	bool is_past_early;
-	bool is_sending, is_freed; /* freed from inside a callback: later */
-	unsigned depth;
 };
-
-static void close_with(struct ts2021_h2 *h, const char *why)
-{
-	if (!h->stream)
-		return;
-	net_stream_close(h->stream, false);
-	h->stream = NULL;
-	h->ev->on_closed(h->arg, why);
-}
-
-static void really_free(struct ts2021_h2 *h)
-{
-	nghttp2_session_del(h->session);
-	while (h->requests) {
-		struct request *r = h->requests;
-
-		h->requests = r->next;
-		free(r->body);
-		free(r);
-	}
-	noise_ik_stream_fini(&h->noise);
-	free(h);
-}
-
-static void enter(struct ts2021_h2 *h)
-{
-	h->depth++;
-}
-
-/* False: h is gone. */
-static bool leave(struct ts2021_h2 *h)
-{
-	h->depth--;
-	if (h->is_freed && !h->depth) {
-		really_free(h);
-		return false;
-	}
-	return true;
-}
-
-/* ---- out ---- */
-
-static bool seal_and_send(struct ts2021_h2 *h, const uint8_t *data, size_t len)
-{
-	uint8_t record[NOISE_IK_RECORD_MAX];
-
-	while (len) {
-		size_t n = len < NOISE_IK_PLAIN_MAX ? len : NOISE_IK_PLAIN_MAX;
-		int sealed = noise_ik_seal(&h->noise.tx, data, n, record);
-
-		if (sealed < 0 || net_stream_write(h->stream, record, (size_t)sealed))
-			return false;
-		data += n;
-		len -= n;
-	}
-	return true;
-}
-
-/* All that HTTP/2 has to say. */
-static void flush(struct ts2021_h2 *h)
-{
-	const uint8_t *data;
-	ssize_t n;
-
-	if (h->is_sending)
-		return;
-	h->is_sending = true;
-	while (h->stream && (n = nghttp2_session_mem_send(h->session, &data)) > 0)
-		if (!seal_and_send(h, data, (size_t)n)) {
-			close_with(h, "writing failed");
-			break;
-		}
-	h->is_sending = false;
-	if (h->stream && !nghttp2_session_want_read(h->session) &&
-	    !nghttp2_session_want_write(h->session))
-		close_with(h, "the server ended the connection");
-}
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t room,
 			 uint32_t *flags, nghttp2_data_source *source, void *user)
@@ -158,8 +75,9 @@ int32_t ts2021_h2_post(struct ts2021_h2 *h, const char *authority, const char *p
 	}
 	memcpy(r->body, body, len);
 	r->len = len;
-	id = h->stream ? nghttp2_submit_request(h->session, NULL, headers, 6, &provider, r)
-		       : NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE;
+	id = h->conn.stream
+		     ? nghttp2_submit_request(h->conn.session, NULL, headers, 6, &provider, r)
+		     : NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE;
 	if (id < 0) {
 		free(r->body);
 		free(r);
@@ -167,15 +85,13 @@ int32_t ts2021_h2_post(struct ts2021_h2 *h, const char *authority, const char *p
 	}
 	r->next = h->requests;
 	h->requests = r;
-	enter(h);
-	flush(h);
-	leave(h);
+	ts2021_conn_flush(&h->conn);
 	return id;
 }
 
 static struct request *request_of(struct ts2021_h2 *h, int32_t id)
 {
-	return nghttp2_session_get_stream_user_data(h->session, id);
+	return nghttp2_session_get_stream_user_data(h->conn.session, id);
 }
 
 static void forget(struct ts2021_h2 *h, int32_t id)
@@ -184,7 +100,7 @@ static void forget(struct ts2021_h2 *h, int32_t id)
 
 	if (!r)
 		return;
-	nghttp2_session_set_stream_user_data(h->session, id, NULL);
+	nghttp2_session_set_stream_user_data(h->conn.session, id, NULL);
 	while (*p != r)
 		p = &(*p)->next;
 	*p = r->next;
@@ -196,14 +112,12 @@ void ts2021_h2_cancel(struct ts2021_h2 *h, int32_t id)
 {
 	struct request *r = request_of(h, id);
 
-	if (!r || !h->stream)
+	if (!r || !h->conn.stream)
 		return;
 	/* Its body may be read until the stream is closed. */
 	r->is_told = true;
-	nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
-	enter(h);
-	flush(h);
-	leave(h);
+	nghttp2_submit_rst_stream(h->conn.session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+	ts2021_conn_flush(&h->conn);
 }
 
 /* ---- in ---- */
@@ -241,7 +155,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	if (!r || r->is_told || frame->hd.type != NGHTTP2_HEADERS || r->status < 200)
 		return 0;
 	r->is_told = true;
-	if (!h->is_freed)
+	if (!h->conn.is_freed)
 		h->ev->on_head(h->arg, frame->hd.stream_id, r->status, r->retry_after_s);
 	return 0;
 }
@@ -251,7 +165,7 @@ static int on_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const u
 {
 	struct ts2021_h2 *h = user;
 
-	if (request_of(h, id) && !h->is_freed)
+	if (request_of(h, id) && !h->conn.is_freed)
 		h->ev->on_body(h->arg, id, data, len);
 	return 0;
 }
@@ -265,7 +179,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	if (!r)
 		return 0;
 	forget(h, id);
-	if (!h->is_freed)
+	if (!h->conn.is_freed)
 		h->ev->on_end(h->arg, id, is_whole ? NULL : nghttp2_http2_strerror(code));
 	return 0;
 }
@@ -285,7 +199,7 @@ static bool pass_early(struct ts2021_h2 *h, const uint8_t **data, size_t *len)
 			if (memcmp(h->early, EARLY_MAGIC, 5) != 0) {
 				/* It was the first frame's header. */
 				h->is_past_early = true;
-				return nghttp2_session_mem_recv(h->session, h->early,
+				return nghttp2_session_mem_recv(h->conn.session, h->early,
 								EARLY_HEADER) == EARLY_HEADER;
 			}
 			h->early_left = be32_get((const wire_be32 *)(h->early + 5));
@@ -303,72 +217,43 @@ static bool pass_early(struct ts2021_h2 *h, const uint8_t **data, size_t *len)
 	return true;
 }
 
-static bool take_plain(struct ts2021_h2 *h, const uint8_t *data, size_t len)
+static bool take_plain(struct ts2021_conn *c, const uint8_t *data, size_t len)
 {
+	struct ts2021_h2 *h = (struct ts2021_h2 *)c;
+
 	if (!pass_early(h, &data, &len))
 		return false;
-	return !len || nghttp2_session_mem_recv(h->session, data, len) == (ssize_t)len;
+	return !len || nghttp2_session_mem_recv(h->conn.session, data, len) == (ssize_t)len;
 }
 
-/* Whole records at the start of `in`. */
-static void open_records(struct ts2021_h2 *h)
+static void on_closed(struct ts2021_conn *c, const char *why)
 {
-	size_t at = 0;
+	struct ts2021_h2 *h = (struct ts2021_h2 *)c;
 
-	while (h->stream && !h->is_freed) {
-		uint8_t *plain;
-		size_t len;
-		int n = noise_ik_open(&h->noise.rx, h->in + at, h->in_len - at, &plain, &len);
-
-		if (n == 0)
-			break;
-		if (n < 0) {
-			close_with(h, "a record does not open");
-			return;
-		}
-		if (!take_plain(h, plain, len)) {
-			close_with(h, "the server broke HTTP/2");
-			return;
-		}
-		at += (size_t)n;
-	}
-	h->in_len -= at;
-	memmove(h->in, h->in + at, h->in_len);
+	h->ev->on_closed(h->arg, why);
 }
+
+static void on_gone(struct ts2021_conn *c)
+{
+	struct ts2021_h2 *h = (struct ts2021_h2 *)c;
+
+	while (h->requests) {
+		struct request *r = h->requests;
+
+		h->requests = r->next;
+		free(r->body);
+		free(r);
+	}
+	free(h);
+}
+
+static const struct ts2021_conn_ops conn_ops = {
+	.take = take_plain, .closed = on_closed, .gone = on_gone};
 
 void ts2021_h2_feed(struct ts2021_h2 *h, uint8_t *data, size_t len)
 {
-	enter(h);
-	while (len && h->stream && !h->is_freed) {
-		size_t n = sizeof(h->in) - h->in_len < len ? sizeof(h->in) - h->in_len : len;
-
-		memcpy(h->in + h->in_len, data, n);
-		h->in_len += n;
-		data += n;
-		len -= n;
-		open_records(h);
-	}
-	if (h->stream && !h->is_freed)
-		flush(h);
-	leave(h);
+	ts2021_conn_feed(&h->conn, data, len);
 }
-
-static void on_data(void *arg, uint8_t *data, size_t len)
-{
-	ts2021_h2_feed(arg, data, len);
-}
-
-static void on_close(void *arg, int err, const char *why)
-{
-	struct ts2021_h2 *h = arg;
-
-	h->stream = NULL;
-	enter(h);
-	h->ev->on_closed(h->arg, why);
-	leave(h);
-}
-
-static const struct net_stream_events stream_events = {.on_data = on_data, .on_close = on_close};
 
 static nghttp2_session *new_session(struct ts2021_h2 *h)
 {
@@ -401,29 +286,22 @@ struct ts2021_h2 *ts2021_h2_new(struct net_stream *s, const struct noise_ik_stre
 				const struct ts2021_h2_events *ev, void *arg)
 {
 	struct ts2021_h2 *h = calloc(1, sizeof(*h));
+	nghttp2_session *session = h ? new_session(h) : NULL;
 
-	if (h)
-		h->session = new_session(h);
-	if (!h || !h->session) {
+	if (!session) {
 		free(h);
 		net_stream_close(s, false);
 		return NULL;
 	}
-	h->stream = s;
-	h->noise = *noise;
+	ts2021_conn_init(&h->conn, s, noise, &conn_ops);
+	h->conn.session = session;
 	h->ev = ev;
 	h->arg = arg;
-	net_stream_set_events(s, &stream_events, h);
 	return h;
 }
 
 void ts2021_h2_free(struct ts2021_h2 *h)
 {
-	if (!h || h->is_freed)
-		return;
-	net_stream_close(h->stream, false);
-	h->stream = NULL;
-	h->is_freed = true;
-	if (!h->depth)
-		really_free(h);
+	if (h)
+		ts2021_conn_free(&h->conn);
 }

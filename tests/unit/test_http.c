@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "controlplane/node/http.h"
+#include "controlplane/net/http.h"
 #include "lib/base/bug.h"
 
 static long parse(const char *text, size_t len, struct http_request *req, uint8_t **copy)

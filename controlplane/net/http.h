@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading an HTTP/1.1 request out of a buffer: what the LocalAPI needs and no
+ * Reading an HTTP/1.1 request out of a buffer: what our sockets need and no
  * more (RFC 9112: request line, headers, Content-Length or chunked body). Pure:
  * bytes in, request out; a request that has not come whole is parsed again from
  * its start when more bytes are there, which the bounds below keep cheap.
  */
-#ifndef CONTROLPLANE_NODE_HTTP_H
-#define CONTROLPLANE_NODE_HTTP_H
+#ifndef CONTROLPLANE_NET_HTTP_H
+#define CONTROLPLANE_NET_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +24,8 @@ struct http_request {
 	bool has_origin; /* Origin or Referer: a browser */
 	bool keep_alive;
 	bool expects_continue;
+	char upgrade[64];    /* "" = none */
+	char handshake[192]; /* X-Tailscale-Handshake; one that is too long is cut */
 	const uint8_t *body; /* into the buffer */
 	size_t body_len;
 };

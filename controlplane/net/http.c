@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "controlplane/node/http.h"
+#include "controlplane/net/http.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -102,6 +103,10 @@ static int on_header(const uint8_t *name, size_t name_len, const uint8_t *v, siz
 		else if (name_is(v, len, "keep-alive"))
 			req->keep_alive = true;
 	}
+	if (name_is(name, name_len, "upgrade"))
+		snprintf(req->upgrade, sizeof(req->upgrade), "%.*s", (int)len, (const char *)v);
+	if (name_is(name, name_len, "x-tailscale-handshake"))
+		snprintf(req->handshake, sizeof(req->handshake), "%.*s", (int)len, (const char *)v);
 	if (name_is(name, name_len, "expect"))
 		req->expects_continue = name_is(v, len, "100-continue");
 	if (name_is(name, name_len, "content-length"))
