@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define IN_BYTES (2 * NOISE_IK_RECORD_MAX)
+/* More than this waits in the session's hands, where it is counted and can be dropped. */
+#define SOCKET_MAX (256u << 10)
 
 static void enter(struct ts2021_conn *c)
 {
@@ -57,11 +59,13 @@ void ts2021_conn_flush(struct ts2021_conn *c)
 	const uint8_t *data;
 	ssize_t n;
 
-	if (c->is_sending || !c->session)
+	/* nghttp2 may not be called again from its own callbacks. */
+	if (c->is_sending || c->is_taking || !c->session)
 		return;
 	enter(c);
 	c->is_sending = true;
-	while (c->stream && (n = nghttp2_session_mem_send(c->session, &data)) > 0)
+	while (c->stream && net_stream_queued(c->stream) < SOCKET_MAX &&
+	       (n = nghttp2_session_mem_send(c->session, &data)) > 0)
 		if (!seal_and_send(c, data, (size_t)n)) {
 			close_with(c, "writing failed");
 			break;
@@ -81,6 +85,7 @@ static size_t open_records(struct ts2021_conn *c, uint8_t *data, size_t len)
 	while (c->stream && !c->is_freed) {
 		uint8_t *plain;
 		size_t plain_len;
+		bool ok;
 		int n = noise_ik_open(&c->noise.rx, data + at, len - at, &plain, &plain_len);
 
 		if (n == 0)
@@ -89,7 +94,10 @@ static size_t open_records(struct ts2021_conn *c, uint8_t *data, size_t len)
 			close_with(c, "a record does not open");
 			break;
 		}
-		if (plain_len && !c->ops->take(c, plain, plain_len)) {
+		c->is_taking = true;
+		ok = !plain_len || c->ops->take(c, plain, plain_len);
+		c->is_taking = false;
+		if (!ok) {
 			close_with(c, "the other side broke HTTP/2");
 			break;
 		}
@@ -151,6 +159,7 @@ static void on_drain(void *arg)
 	struct ts2021_conn *c = arg;
 
 	enter(c);
+	ts2021_conn_flush(c);
 	if (c->ops->drained && !c->is_freed)
 		c->ops->drained(c);
 	leave(c);

@@ -33,7 +33,7 @@ struct ts2021_conn {
 	nghttp2_session *session; /* the owner makes it; ours to delete */
 	uint8_t *in;		  /* records that are not whole, IN_BYTES; NULL: none are there */
 	size_t in_len;
-	bool is_sending, is_freed;
+	bool is_sending, is_taking, is_freed;
 	unsigned depth;
 };
 
@@ -44,7 +44,10 @@ void ts2021_conn_init(struct ts2021_conn *c, struct net_stream *s,
 void ts2021_conn_feed(struct ts2021_conn *c, uint8_t *data, size_t len);
 /* Plain bytes in front of HTTP/2. False: the stream is over. */
 bool ts2021_conn_write(struct ts2021_conn *c, const uint8_t *data, size_t len);
-/* Sends all that the session has to say. */
+/*
+ * Sends what the session has to say, as far as the socket takes it; the rest when it
+ * has drained. From inside of take: when that has returned.
+ */
 void ts2021_conn_flush(struct ts2021_conn *c);
 /* No callbacks any more but gone, from inside here or when the callback has returned. */
 void ts2021_conn_free(struct ts2021_conn *c);
