@@ -42,6 +42,19 @@ struct run {
 	pthread_t thread;
 	unsigned worker;
 	double seal, open;
+	double seal_stage[STAGE_COUNT], open_stage[STAGE_COUNT]; /* means, of all batches */
+};
+
+static const char *const stage_name[STAGE_COUNT] = {
+	[STAGE_RX_OUTSIDE] = "rx-outside",
+	[STAGE_RX_INSIDE] = "rx-inside",
+	[STAGE_CLASSIFY] = "classify",
+	[STAGE_OPEN] = "open",
+	[STAGE_FILTER] = "filter",
+	[STAGE_ROUTE] = "route",
+	[STAGE_MTU] = "mtu",
+	[STAGE_SEAL] = "seal",
+	[STAGE_TX] = "tx",
 };
 
 static struct gen *g;
@@ -55,11 +68,15 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static double ticks(struct worker *w, bool is_open, uint64_t *v)
+static double ticks(struct worker *w, bool is_open, uint64_t *v, double *stage)
 {
+	uint64_t before[STAGE_COUNT] = {0};
+
 	for (unsigned i = 0; i < WARM + BATCHES; i++) {
 		uint64_t from;
 
+		if (i == WARM)
+			memcpy(before, w->stats.stage_cycles, sizeof(before));
 		if (is_open)
 			gen_outside(g, w, &gen_loads[0]);
 		else
@@ -72,6 +89,8 @@ static double ticks(struct worker *w, bool is_open, uint64_t *v)
 		v[i < WARM ? 0 : i - WARM] = __rdtsc() - from;
 		rte_rcu_qsbr_quiescent(gen_dataplane(g)->qsbr, w->id);
 	}
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		stage[i] = (double)(w->stats.stage_cycles[i] - before[i]) / BATCHES / BATCH_MAX;
 	qsort(v, BATCHES, sizeof(*v), compare);
 	return (double)v[BATCHES / 2] / BATCH_MAX;
 }
@@ -85,12 +104,19 @@ static void *run_worker(void *arg)
 	if (!v)
 		abort();
 	pthread_barrier_wait(&start);
-	r->seal = ticks(w, false, v);
+	r->seal = ticks(w, false, v, r->seal_stage);
 	pthread_barrier_wait(&start);
-	r->open = ticks(w, true, v);
+	r->open = ticks(w, true, v, r->open_stage);
 	pthread_barrier_wait(&start);
 	free(v);
 	return NULL;
+}
+
+static void say_stages(const char *way, const char *suffix, const double *stage)
+{
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		if (stage[i] >= 0.5)
+			printf("%s%s-%s %.1f\n", way, suffix, stage_name[i], stage[i]);
 }
 
 static void rates(unsigned workers, const char *suffix)
@@ -116,6 +142,8 @@ static void rates(unsigned workers, const char *suffix)
 		exit(1);
 	}
 	printf("seal%s %.2f\nopen%s %.2f\n", suffix, seal, suffix, open);
+	say_stages("seal", suffix, run[0].seal_stage);
+	say_stages("open", suffix, run[0].open_stage);
 }
 
 static void set_up(char **argv, unsigned workers, unsigned lanes)
