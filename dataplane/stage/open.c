@@ -79,15 +79,14 @@ static void prefetch_sessions(const struct worker *w, const struct batch *b,
 			session_in_slot(w->dp->sessions, b->pkts[l->packet[i]].session);
 
 		if (s)
-			session_prefetch(s);
+			session_prefetch_rx(s);
 	}
 }
 
 static void prefetch_peer(const struct session *s, uint64_t counter)
 {
 	replay_prefetch(&s->replay, counter);
-	__builtin_prefetch(s->peer);
-	__builtin_prefetch(&s->peer->last_rx_ns, 1);
+	peer_prefetch(s->peer);
 }
 
 /* Peers have arrived while the engine worked; their paths are compared next. */

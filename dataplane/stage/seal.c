@@ -277,14 +277,14 @@ static void prefetch_peers(const struct worker *w, const struct batch *b)
 			last = b->pkts[i].peer_out;
 			peer[n] = peer_get(w->dp->peers, last);
 			if (peer[n])
-				peer_prefetch_tx(peer[n++]);
+				peer_prefetch(peer[n++]);
 		}
 	}
 	for (unsigned i = 0; i < n; i++) {
 		const struct session *s = peer_tx_session(peer[i]);
 
 		if (s)
-			session_prefetch(s);
+			session_prefetch_tx(s);
 		__builtin_prefetch(peer_path_get(peer[i]));
 	}
 }

@@ -27,14 +27,19 @@ struct peer_path {
 	_Atomic uint16_t nexthop; /* w: id in table/neigh.h that served last, 0 = none */
 };
 
+/*
+ * What packets touch lies in the first two lines, a pair that memory gives at the price
+ * of one. Workers that send and receive share the second: with many peers they seldom
+ * are at the same one, and with few they come once a run of packets.
+ */
 struct peer {
 	/* What a packet's way reads. */
-	uint32_t id;			    /* c */
-	_Atomic uint16_t mtu;		    /* c: largest inner packet */
-	_Atomic uint32_t flags;		    /* c: DPAPI_PEER_* */
-	_Atomic(struct session *) tx;	    /* c, w: the session that sends, or NULL */
-	_Atomic(struct peer_path *) path;   /* c: NULL = none yet */
-	_Atomic(struct peer_lanes *) lanes; /* c: NULL = it has none */
+	uint32_t id __attribute__((aligned(128))); /* c */
+	_Atomic uint32_t flags;			   /* c: DPAPI_PEER_* */
+	_Atomic uint16_t mtu;			   /* c: largest inner packet */
+	_Atomic(struct session *) tx;		   /* c, w: the session that sends, or NULL */
+	_Atomic(struct peer_path *) path;	   /* c: NULL = none yet */
+	_Atomic(struct peer_lanes *) lanes;	   /* c: NULL = it has none */
 	/* Both ways look at both of these, and seldom change one. */
 	_Atomic uint64_t rx_unanswered_ns; /* w: first data received after the last send */
 	_Atomic uint64_t tx_unanswered_ns; /* w: first data sent after the last receipt */
@@ -43,15 +48,17 @@ struct peer {
 	_Atomic uint64_t last_rx_ns __attribute__((aligned(64))); /* authenticated */
 	_Atomic uint64_t rx_bytes;				  /* inner bytes opened */
 	_Atomic uint64_t rx_packets;
-	_Atomic uint64_t roam_told_ns;
 	_Atomic uint64_t traffic_told_ns;
-	_Atomic uint64_t last_tx_ns __attribute__((aligned(64)));
+	_Atomic uint64_t last_tx_ns;
 	_Atomic uint64_t tx_bytes; /* inner bytes sealed */
 	_Atomic uint64_t tx_packets;
+
+	/* w, now and then. */
 	_Atomic uint64_t asked_ns; /* when a handshake was last asked for */
+	_Atomic uint64_t roam_told_ns;
 
 	/* c only. */
-	uint8_t public_key[DPAPI_KEY_BYTES] __attribute__((aligned(64)));
+	uint8_t public_key[DPAPI_KEY_BYTES];
 	uint32_t generation;
 	unsigned session_count;
 	struct session *sessions[PEER_SESSIONS_MAX]; /* newest last */
@@ -94,11 +101,11 @@ static inline void peer_prefetch_id(const struct peer_table *t, uint32_t id)
 		__builtin_prefetch(&ids->peer[id]);
 }
 
-/* What sending to it reads and writes. */
-static inline void peer_prefetch_tx(const struct peer *p)
+/* What packets from or to it read and write. */
+static inline void peer_prefetch(const struct peer *p)
 {
-	__builtin_prefetch(p);
-	__builtin_prefetch(&p->last_tx_ns, 1);
+	__builtin_prefetch(p, 1);
+	__builtin_prefetch(&p->last_rx_ns, 1);
 }
 
 static inline struct session *peer_tx_session(const struct peer *p)

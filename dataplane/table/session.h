@@ -30,24 +30,27 @@ enum session_flags {
 	SESSION_GONE = 1u << 31,		     /* unlinked, waits to be freed */
 };
 
-/* Packed in slabs: no cache line begins with it. What open needs comes first. */
+/*
+ * Packed in slabs: no cache line begins with it. Opening needs the fields from recv_key on,
+ * sealing those up to send_key, so that either touches two lines rather than four.
+ */
 struct session {
-	uint8_t recv_key[DPAPI_KEY_BYTES];
-	struct peer *peer;	/* c */
-	uint64_t expire_ns;	/* c: neither sends nor receives from here on */
-	struct replay replay;	/* w */
-	uint32_t local_index;	/* c */
-	_Atomic uint32_t flags; /* c, w: peer_promote */
-	uint64_t rekey_rx_ns;	/* c: 0 = never */
-	uint64_t rekey_tx_ns;	/* c: 0 = never */
-	uint32_t remote_index;	/* c */
-	uint8_t lane;		/* c */
-	bool is_confirm_told;	/* c: the controller knows that it is confirmed */
-	uint8_t send_key[DPAPI_KEY_BYTES];
-	_Atomic uint64_t send_counter; /* w: next to be used */
+	uint64_t born_ns; /* c */
 	/* w: when EVENT_REKEY was last raised, 0 = never */
 	_Atomic uint64_t rekey_told_ns;
-	uint64_t born_ns; /* c */
+	uint8_t recv_key[DPAPI_KEY_BYTES];
+	struct replay replay;	       /* w */
+	uint64_t rekey_rx_ns;	       /* c: 0 = never */
+	uint8_t lane;		       /* c */
+	bool is_confirm_told;	       /* c: the controller knows that it is confirmed */
+	_Atomic uint32_t flags;	       /* c, w: peer_promote */
+	uint64_t expire_ns;	       /* c: neither sends nor receives from here on */
+	struct peer *peer;	       /* c */
+	uint32_t local_index;	       /* c */
+	uint32_t remote_index;	       /* c */
+	uint64_t rekey_tx_ns;	       /* c: 0 = never */
+	_Atomic uint64_t send_counter; /* w: next to be used */
+	uint8_t send_key[DPAPI_KEY_BYTES];
 };
 
 struct session_slots {
@@ -83,12 +86,18 @@ static inline struct session *session_find(const struct session_table *t, uint32
 	return found && found->local_index == index ? found : NULL;
 }
 
-/* All of it: it lies in three cache lines, or four. */
-static inline void session_prefetch(const struct session *s)
+/* What opening needs of it, and what sealing does: in two lines, or three. */
+static inline void session_prefetch_rx(const struct session *s)
 {
-	__builtin_prefetch(s);
-	__builtin_prefetch((const uint8_t *)s + 64);
-	__builtin_prefetch((const uint8_t *)s + sizeof(*s) - 1);
+	__builtin_prefetch(s->recv_key);
+	__builtin_prefetch(&s->replay, 1);
+	__builtin_prefetch(&s->local_index);
+}
+
+static inline void session_prefetch_tx(const struct session *s)
+{
+	__builtin_prefetch(&s->expire_ns);
+	__builtin_prefetch(s->send_key + sizeof(s->send_key) - 1, 1);
 }
 
 /* What stands in the slot, whoever's it is; NULL = nothing. */

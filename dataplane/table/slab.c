@@ -84,7 +84,8 @@ void *slab_alloc(struct slab *s)
 	void *object;
 
 	if (IS_SINGLE) {
-		object = s->size % 64 ? malloc(s->size) : aligned_alloc(64, s->size);
+		object = s->size % 64 ? malloc(s->size)
+				      : aligned_alloc(s->size % 128 ? 64 : 128, s->size);
 		return object ? memset(object, 0, s->size) : NULL;
 	}
 	lock(s);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 struct slab {
-	size_t size; /* of an object; a multiple of 8, or of 64 where cache lines matter */
+	size_t size; /* of an object; a multiple of 8; of 64, 128 where objects begin at such */
 	atomic_flag lock;
 	void *free;	     /* list through the objects' first words */
 	uint8_t *next, *end; /* what is unused of the newest chunk */
