@@ -98,9 +98,29 @@ static void too_big(struct packet *p, const struct ip_info *ip)
 	p->port_out = p->port_in;
 }
 
+/* With many peers they are not in the cache: here they are first looked at, then sealed to. */
+static void prefetch_peers(const struct worker *w, const struct batch *b)
+{
+	uint32_t last = PEER_NONE;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct peer *peer;
+
+		if (b->pkts[i].peer_out == last)
+			continue;
+		last = b->pkts[i].peer_out;
+		peer = peer_get(w->dp->peers, last);
+		if (peer)
+			peer_prefetch(peer);
+	}
+}
+
 void mtu_burst(struct worker *w, struct batch *b)
 {
 	uint32_t last_peer = PEER_NONE, last_mtu = UINT16_MAX;
+
+	if (session_table_is_large(w->dp->sessions))
+		prefetch_peers(w, b);
 
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];

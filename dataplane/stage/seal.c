@@ -24,8 +24,6 @@
 
 #define ASK_NS	      NS_PER_SEC
 #define REKEY_TELL_NS NS_PER_SEC
-/* Runs of one peer in a batch from which on it is worth to look ahead. */
-#define PREFETCH_PEERS 8
 
 struct seal_batch {
 	struct session *session[BATCH_MAX]; /* by job */
@@ -252,40 +250,27 @@ static bool is_to_peer(const struct packet *p)
 }
 
 /*
- * With many peers each step of id, peer, session and path is a line that is not in
- * the cache: all packets take one step before the first one takes the next.
+ * With many peers session and path are lines that are not in the cache, nor is the peer
+ * where the packet did not come by way of its MTU: all are fetched before the first is used.
  */
 static void prefetch_peers(const struct worker *w, const struct batch *b)
 {
-	const struct peer *peer[BATCH_MAX];
 	uint32_t last = PEER_NONE;
-	unsigned n = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
-		if (is_to_peer(&b->pkts[i]) && b->pkts[i].peer_out != last) {
-			last = b->pkts[i].peer_out;
-			peer_prefetch_id(w->dp->peers, last);
-			n++;
-		}
-	}
-	if (n < PREFETCH_PEERS)
-		return;
-	last = PEER_NONE;
-	n = 0;
-	for (unsigned i = 0; i < b->n; i++) {
-		if (is_to_peer(&b->pkts[i]) && b->pkts[i].peer_out != last) {
-			last = b->pkts[i].peer_out;
-			peer[n] = peer_get(w->dp->peers, last);
-			if (peer[n])
-				peer_prefetch(peer[n++]);
-		}
-	}
-	for (unsigned i = 0; i < n; i++) {
-		const struct session *s = peer_tx_session(peer[i]);
+		const struct peer *peer;
+		const struct session *s;
 
+		if (!is_to_peer(&b->pkts[i]) || b->pkts[i].peer_out == last)
+			continue;
+		last = b->pkts[i].peer_out;
+		peer = peer_get(w->dp->peers, last);
+		if (!peer)
+			continue;
+		s = peer_tx_session(peer);
 		if (s)
 			session_prefetch_tx(s);
-		__builtin_prefetch(peer_path_get(peer[i]));
+		__builtin_prefetch(peer_path_get(peer));
 	}
 }
 
