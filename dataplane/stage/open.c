@@ -157,12 +157,27 @@ static enum drop_reason ip_drop(int error)
 	return error == IP_PARSE_BAD_VERSION ? DROP_OPEN_NOT_IP : DROP_OPEN_BAD_LENGTH;
 }
 
-static bool is_allowed_source(const struct fib *mesh, const struct ip_info *ip, uint32_t peer)
+/*
+ * A peer has few addresses, most have one: the first that is seen after a change of routes
+ * is remembered, so that nobody but a subnet's router costs more than a look at the peer.
+ */
+static bool is_allowed_source(const struct fib *mesh, struct peer *peer, const struct ip_info *ip)
 {
-	uint32_t entry =
-		ip->family == AF_INET ? fib_lookup4(mesh, ip->src) : fib_lookup6(mesh, ip->src);
+	/* Before the look-up: a change in between makes what is noted out of date. */
+	uint32_t epoch = fib_epoch(mesh);
+	uint64_t noted, source;
 
-	return fib_entry_id(entry) == peer;
+	if (ip->family != AF_INET)
+		return fib_entry_id(fib_lookup6(mesh, ip->src)) == peer->id;
+	noted = atomic_load_explicit(&peer->source4, memory_order_relaxed);
+	source = peer_source4(ip->src, epoch);
+	if (source == noted)
+		return true;
+	if (fib_entry_id(fib_lookup4(mesh, ip->src)) != peer->id)
+		return false;
+	if ((uint32_t)noted != epoch)
+		atomic_store_explicit(&peer->source4, source, memory_order_relaxed);
+	return true;
 }
 
 static uint8_t room(uint32_t bytes)
@@ -250,7 +265,7 @@ static void unwrap(struct worker *w, struct batch *b, unsigned i, struct session
 	/* Padding and tag are free room now: a hub seals the packet where it lies. */
 	p->tailroom = room(p->tailroom + p->len - WG_DATA_HEADER_BYTES - ip->total_len);
 	p->len = (uint16_t)ip->total_len;
-	if (!is_allowed_source(w->dp->mesh, ip, p->peer_in)) {
+	if (!is_allowed_source(w->dp->mesh, s->peer, ip)) {
 		packet_drop(p, DROP_OPEN_SRC_NOT_ALLOWED);
 		return;
 	}
@@ -391,9 +406,16 @@ static void take_in_run(struct worker *w, struct batch *b, const struct open_bat
 		note_run(w, s, b->now_ns, n_data, bytes);
 }
 
+static bool is_noted(const struct peer *peer, const uint8_t *inner, uint32_t epoch)
+{
+	return atomic_load_explicit(&peer->source4, memory_order_relaxed) ==
+	       peer_source4(((const struct ip_v4_header *)inner)->src, epoch);
+}
+
 /* Sources of what has been opened are looked up next. */
 static void warm_sources(const struct worker *w, const struct batch *b, const struct open_batch *o)
 {
+	uint32_t epoch = fib_epoch(w->dp->mesh);
 	struct fib_query q[BATCH_MAX];
 	unsigned n = 0;
 
@@ -407,7 +429,8 @@ static void warm_sources(const struct worker *w, const struct batch *b, const st
 				.addr = ((const struct ip_v6_header *)inner)->src,
 				.is_v6 = true,
 			};
-		else if (o->job[k].len >= IP_V4_HEADER_BYTES && inner[0] >> 4 == 4)
+		else if (o->job[k].len >= IP_V4_HEADER_BYTES && inner[0] >> 4 == 4 &&
+			 !is_noted(o->session[k]->peer, inner, epoch))
 			q[n++] = (struct fib_query){
 				.addr = ((const struct ip_v4_header *)inner)->src,
 			};

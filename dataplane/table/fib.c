@@ -36,6 +36,7 @@ struct fib *fib_new(void)
 
 	if (!f)
 		return NULL;
+	atomic_init(&f->epoch, 1);
 	f->build = calloc(1, sizeof(*f->build));
 	f->root4 = calloc(FIB_ROOT_ENTRIES, sizeof(*f->root4));
 	f->root6 = calloc(FIB_ROOT_ENTRIES, sizeof(*f->root6));
@@ -368,6 +369,14 @@ static int key_make(struct fib_prefix *key, const uint8_t *addr, int family, uns
 	return memcmp(masked, key->addr, sizeof(masked)) == 0 ? 0 : -EINVAL;
 }
 
+/* Readers that see the next epoch see what was changed before. */
+static void changed(struct fib *f)
+{
+	uint32_t next = atomic_load_explicit(&f->epoch, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&f->epoch, next ? next : 1, memory_order_release);
+}
+
 int fib_set(struct fib *f, const uint8_t *addr, int family, unsigned len, uint32_t id,
 	    uint32_t generation)
 {
@@ -387,6 +396,7 @@ int fib_set(struct fib *f, const uint8_t *addr, int family, unsigned len, uint32
 		if (found->id != id) {
 			fib_store_set_id(s, found, id);
 			trie_change(f, found);
+			changed(f);
 		}
 		return 0;
 	}
@@ -394,6 +404,7 @@ int fib_set(struct fib *f, const uint8_t *addr, int family, unsigned len, uint32
 	key.generation = generation;
 	fib_store_add(s, &key);
 	trie_add(f, &key);
+	changed(f);
 	return 0;
 }
 
@@ -405,6 +416,7 @@ static int remove_prefix(struct fib *f, struct fib_prefix *p)
 		return -ENOMEM;
 	cover = fib_store_cover(&f->build->store, p);
 	trie_del(f, p, cover ? leaf_of(cover) : 0);
+	changed(f);
 	fib_store_del(&f->build->store, p);
 	return 0;
 }

@@ -59,6 +59,7 @@ struct fib {
 	_Atomic uint32_t *root4;
 	_Atomic uint32_t *root6;
 	struct fib_build *build; /* control thread */
+	_Atomic uint32_t epoch;	 /* another one after each change of a route, never 0 */
 	_Atomic bool is_large;	 /* more than caches hold: look-ups are worth fib_warm */
 	_Atomic(struct fib_table *) table_page[FIB_PAGES];
 	_Atomic(struct fib_chain *) chain_page[FIB_PAGES];
@@ -148,6 +149,15 @@ static inline uint32_t fib_lookup6(const struct fib *f, const uint8_t addr[16])
 		return entry;
 	memcpy(a, addr, 16);
 	return fib_descend(f, entry, addr, a[0], a[1]);
+}
+
+/*
+ * What a look-up says stays true while the epoch that was read before it does. (After 2^32
+ * changes it comes round; what was noted of it was not looked at in all that time.)
+ */
+static inline uint32_t fib_epoch(const struct fib *f)
+{
+	return atomic_load_explicit(&f->epoch, memory_order_acquire);
 }
 
 #define FIB_WARM_MAX 64

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dataplane/table/lane.h"
 #include "dataplane/table/session.h"
@@ -43,6 +44,7 @@ struct peer {
 	/* Both ways look at both of these, and seldom change one. */
 	_Atomic uint64_t rx_unanswered_ns; /* w: first data received after the last send */
 	_Atomic uint64_t tx_unanswered_ns; /* w: first data sent after the last receipt */
+	_Atomic uint64_t source4; /* w: an allowed source, and of which epoch of the mesh, or 0 */
 
 	/* Activity, w. */
 	_Atomic uint64_t last_rx_ns __attribute__((aligned(64))); /* authenticated */
@@ -121,6 +123,15 @@ static inline struct peer_path *peer_path_get(const struct peer *p)
 static inline struct peer_lanes *peer_lanes_get(const struct peer *p)
 {
 	return atomic_load_explicit(&p->lanes, memory_order_acquire);
+}
+
+/* What source4 is where this IPv4 address, as it lies in memory, is the peer's. */
+static inline uint64_t peer_source4(const uint8_t addr[4], uint32_t epoch)
+{
+	uint32_t a;
+
+	memcpy(&a, addr, sizeof(a));
+	return (uint64_t)a << 32 | epoch;
 }
 
 /*

@@ -199,6 +199,30 @@ static void test_edges(void **state)
 	fib_free(NULL);
 }
 
+/* Each change has an epoch of its own; what changes no route has none. */
+static void test_epoch(void **state)
+{
+	struct fib *f = fib_new();
+	uint8_t a[16] = {10, 1, 2, 3};
+	uint32_t epoch = fib_epoch(f);
+
+	assert_int_not_equal(epoch, 0);
+	assert_int_equal(fib_set(f, a, AF_INET, 32, 1, 1), 0);
+	assert_int_equal(fib_epoch(f), ++epoch);
+	assert_int_equal(fib_set(f, a, AF_INET, 32, 1, 2), 0);
+	assert_int_equal(fib_epoch(f), epoch);
+	assert_int_equal(fib_set(f, a, AF_INET, 32, 2, 2), 0);
+	assert_int_equal(fib_epoch(f), ++epoch);
+	assert_int_equal(fib_del(f, a, AF_INET, 32), 0);
+	assert_int_equal(fib_epoch(f), ++epoch);
+	assert_int_equal(fib_del(f, a, AF_INET, 32), -ENOENT);
+	assert_int_equal(fib_set(f, a, AF_INET6, 128, 1, 1), 0);
+	assert_int_equal(fib_epoch(f), ++epoch);
+	assert_int_equal(fib_sweep(f, 2), 1);
+	assert_int_equal(fib_epoch(f), ++epoch);
+	fib_free(f);
+}
+
 /* A trie of single bits: slow, big, and too simple to be wrong. */
 struct bit_node {
 	uint32_t child[2];
@@ -467,10 +491,10 @@ static void test_readers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_edges),	cmocka_unit_test(test_random4),
-		cmocka_unit_test(test_random6), cmocka_unit_test(test_scale4),
-		cmocka_unit_test(test_scale6),	cmocka_unit_test(test_million),
-		cmocka_unit_test(test_readers),
+		cmocka_unit_test(test_epoch),	cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_random4), cmocka_unit_test(test_random6),
+		cmocka_unit_test(test_scale4),	cmocka_unit_test(test_scale6),
+		cmocka_unit_test(test_million), cmocka_unit_test(test_readers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,10 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "dataplane/stage/stage.h"
+#include "dataplane/table/fib_build.h"
 #include "dataplane/table/peer.h"
 #include "dataplane/table/session.h"
 #include "lib/base/bug.h"
@@ -280,6 +282,39 @@ static void test_source_not_allowed(void **state)
 	assert_int_equal(atomic_load(&peer_get(rig->dp.peers, PEER)->rx_packets), 2);
 }
 
+static void send_from(const char *src, enum drop_reason drop)
+{
+	size_t len = pk_udp(inner, src, 1, "10.9.0.1", 2, 10);
+
+	assert_int_equal(receive_plain(inner, len)->drop, drop);
+}
+
+/* What is remembered of a source ends with the next change of routes, and is the peer's alone. */
+static void test_source_moves(void **state)
+{
+	uint8_t moved[16] = {10, 1, 0, 5};
+
+	dp_rig_ready_peer(rig, 2, 1420, "10.3.0.0/16");
+	for (unsigned i = 0; i < 3; i++) {
+		send_from("10.1.0.5", DROP_NONE);
+		send_from("10.1.0.6", DROP_NONE);
+		send_from("10.3.0.1", DROP_OPEN_SRC_NOT_ALLOWED);
+		send_from("0.0.0.0", DROP_OPEN_SRC_NOT_ALLOWED);
+	}
+	dp_rig_route(rig, "10.1.0.5/32", 2);
+	send_from("10.1.0.5", DROP_OPEN_SRC_NOT_ALLOWED);
+	send_from("10.1.0.6", DROP_NONE);
+	send_from("10.1.0.5", DROP_OPEN_SRC_NOT_ALLOWED);
+	dp_rig_route(rig, "10.1.0.5/32", PEER);
+	send_from("10.1.0.5", DROP_NONE);
+	dp_rig_route(rig, "10.1.0.5/32", 2);
+	send_from("10.1.0.5", DROP_OPEN_SRC_NOT_ALLOWED);
+	assert_int_equal(fib_del(rig->dp.mesh, moved, AF_INET, 32), 0);
+	send_from("10.1.0.5", DROP_NONE);
+	fib_del_id(rig->dp.mesh, PEER);
+	send_from("10.1.0.5", DROP_OPEN_SRC_NOT_ALLOWED);
+}
+
 /* RFC 6040, figure 4; rows: inner, columns: outer Not-ECT, ECT(1), ECT(0), CE. */
 static void test_ecn(void **state)
 {
@@ -529,6 +564,7 @@ int main(void)
 		TEST(test_not_ip),
 		TEST(test_bad_length),
 		TEST(test_source_not_allowed),
+		TEST(test_source_moves),
 		TEST(test_ecn),
 		TEST(test_keepalive),
 		TEST(test_padding_is_trimmed),
