@@ -89,11 +89,15 @@ static void prefetch_peer(const struct session *s, uint64_t counter)
 	peer_prefetch(s->peer);
 }
 
-/* Peers have arrived while the engine worked; their paths are compared next. */
+/* Peers have arrived while the engine worked; the paths of those without IPv4 are compared next. */
 static void prefetch_paths(const struct open_batch *o)
 {
-	for (unsigned k = 0; k < o->jobs; k++)
-		__builtin_prefetch(peer_path_get(o->session[k]->peer));
+	for (unsigned k = 0; k < o->jobs; k++) {
+		const struct peer *peer = o->session[k]->peer;
+
+		if (!atomic_load_explicit(&peer->remote4, memory_order_relaxed))
+			__builtin_prefetch(peer_path_get(peer));
+	}
 }
 
 static void make_jobs(const struct worker *w, struct batch *b, const struct open_list *l,
@@ -282,19 +286,18 @@ static void post(struct worker *w, const struct session *s, uint32_t type, uint6
 	worker_post(w, &e);
 }
 
-/* Where messages of this session come from, as far as we know; NULL: from anywhere. */
-static const struct dpapi_addr *known_remote(const struct session *s)
+/* Not from where the peer's path leads, which an IPv4 peer's own line says. */
+static bool is_elsewhere(const struct packet *p, const struct peer *peer)
 {
-	const struct peer_path *path = peer_path_get(s->peer);
+	const struct peer_path *path;
 
-	return path && path->path.kind == DPAPI_PATH_UDP ? &path->path.remote : NULL;
-}
-
-static bool is_elsewhere(const struct packet *p, const struct dpapi_addr *known)
-{
 	if (!p->remote || p->vni_lane)
 		return false;
-	return !known || memcmp(known, p->remote, sizeof(*known)) != 0;
+	if (atomic_load_explicit(&peer->remote4, memory_order_relaxed) == peer_remote4(p->remote))
+		return false;
+	path = peer_path_get(peer);
+	return !path || path->path.kind != DPAPI_PATH_UDP ||
+	       memcmp(&path->path.remote, p->remote, sizeof(*p->remote)) != 0;
 }
 
 static void note_address(struct worker *w, const struct packet *p, const struct session *s,
@@ -383,7 +386,6 @@ static void take_in_run(struct worker *w, struct batch *b, const struct open_bat
 			unsigned first, unsigned end)
 {
 	struct session *s = o->session[first];
-	const struct dpapi_addr *known = known_remote(s);
 	uint64_t n_data = 0, bytes = 0;
 	bool is_alive = false;
 
@@ -394,7 +396,7 @@ static void take_in_run(struct worker *w, struct batch *b, const struct open_bat
 		if (p->drop != DROP_NONE)
 			continue;
 		is_alive = true;
-		if (is_elsewhere(p, known))
+		if (is_elsewhere(p, s->peer))
 			note_address(w, p, s, b->now_ns);
 		unwrap(w, b, o->packet_of[k], s);
 		if (p->kind == PACKET_INNER && p->drop == DROP_NONE) {

@@ -277,7 +277,10 @@ int peer_path_set(struct peer_table *t, uint32_t id, const struct dpapi_path *pa
 			return -ENOMEM;
 		new->path = *path;
 	}
+	PUT(p->remote4, 0);
 	atomic_store_explicit(&p->path, new, memory_order_release);
+	if (new && path->kind == DPAPI_PATH_UDP && path->remote.family == AF_INET)
+		PUT(p->remote4, peer_remote4(&path->remote));
 	retire(old, path_free);
 	return 0;
 }

@@ -54,6 +54,7 @@ struct peer {
 	_Atomic uint64_t last_tx_ns;
 	_Atomic uint64_t tx_bytes; /* inner bytes sealed */
 	_Atomic uint64_t tx_packets;
+	_Atomic uint64_t remote4; /* c: where the path leads, see peer_remote4; 0 = not to IPv4 */
 
 	/* w, now and then. */
 	_Atomic uint64_t asked_ns; /* when a handshake was last asked for */
@@ -123,6 +124,15 @@ static inline struct peer_path *peer_path_get(const struct peer *p)
 static inline struct peer_lanes *peer_lanes_get(const struct peer *p)
 {
 	return atomic_load_explicit(&p->lanes, memory_order_acquire);
+}
+
+/* An address of IPv4 as one number, which no address of another family has. */
+static inline uint64_t peer_remote4(const struct dpapi_addr *a)
+{
+	uint32_t addr;
+
+	memcpy(&addr, a->bytes, sizeof(addr));
+	return (uint64_t)a->family << 48 | (uint64_t)a->port << 32 | addr;
 }
 
 /* What source4 is where this IPv4 address, as it lies in memory, is the peer's. */

@@ -474,6 +474,33 @@ static void test_roamed(void **state)
 	assert_int_equal(dp_rig_events(rig, DPAPI_EVENT_ROAMED), 1);
 }
 
+/* The path that counts is the last that was set, of either family, to the last byte. */
+static void test_roamed_from_the_path_of_now(void **state)
+{
+	static const struct {
+		const char *path, *from;
+		unsigned events;
+	} rows[] = {
+		{"192.0.2.7:9", "192.0.2.7:9", 0},
+		{"192.0.2.8:9", "192.0.2.7:9", 1},
+		{"192.0.2.8:9", "[2001:db8::1]:9", 1},
+		{"[2001:db8::1]:9", "[2001:db8::1]:9", 0},
+		{"[2001:db8::1]:9", "[2001:db8::2]:9", 1},
+		{"[2001:db8::1]:9", "192.0.2.8:9", 1},
+		{"192.0.2.8:9", "192.0.2.8:8", 1},
+		{"192.0.2.8:9", "192.0.2.8:9", 0},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		rig->now_ns += RIG_SECOND;
+		dp_rig_path(rig, PEER, rows[i].path);
+		rig->remote = dp_rig_addr(rows[i].from);
+		receive_plain(inner, udp_from_peer());
+		dp_rig_drain(rig);
+		assert_int_equal(dp_rig_events(rig, DPAPI_EVENT_ROAMED), rows[i].events);
+	}
+}
+
 static void test_rekey_and_traffic(void **state)
 {
 	rig->now_ns = session.rekey_rx_ns;
@@ -571,6 +598,7 @@ int main(void)
 		TEST(test_promotion_once),
 		TEST(test_old_session_does_not_send_again),
 		TEST(test_roamed),
+		TEST(test_roamed_from_the_path_of_now),
 		TEST(test_rekey_and_traffic),
 		TEST(test_told_once_between_workers),
 		TEST(test_mixed_batch),
