@@ -11,6 +11,9 @@
  * a load, answered by one JSON object. With a window no more than so many packets are
  * under way, else as many as the ring takes.
  *
+ * --server: the rings are the device's, which with zero copy hands out its own memory;
+ * the device comes when we listen. --plain: what comes back is what was sent.
+ *
  * --bare BYTES does none of this, but prints the ticks of ipsec-mb's seal a packet.
  */
 #include <getopt.h>
@@ -29,6 +32,7 @@
 #include "dataplane/crypto/aead.h"
 #include "dataplane/crypto/aead_engines.h"
 #include "lib/base/clock.h"
+#include "lib/base/sock.h"
 #include "lib/wire/ether.h"
 #include "lib/wire/udp_encap.h"
 #include "lib/wire/wg.h"
@@ -56,7 +60,7 @@ static_assert(sizeof(struct wg_msg_data) == DATA_HEADER, "header of a data messa
 
 struct load {
 	const char *from, *to, *dp_socket, *cpu, *rsize;
-	bool is_open;
+	bool is_open, is_server, is_plain;
 	uint32_t window;
 	uint8_t device_mac[6];
 	const char *inner_src, *inner_dst, *outer_src, *outer_dst;
@@ -121,7 +125,7 @@ static void build_frames(struct load *l, uint32_t bytes)
 
 	l->bytes = bytes;
 	l->frame_bytes = l->is_open ? sealed : plain;
-	l->returned_bytes = l->is_open ? plain : sealed;
+	l->returned_bytes = l->is_open || l->is_plain ? plain : sealed;
 	memcpy(eth.dst, l->device_mac, sizeof(eth.dst));
 	eth.src[0] = 2;
 	be16_put(&eth.type, ETHER_TYPE_IPV4);
@@ -197,6 +201,12 @@ static void wait_link(uint16_t port)
 	}
 }
 
+static void device_args(const struct load *l, unsigned n, const char *socket, char out[256])
+{
+	snprintf(out, 256, "net_memif%u,role=%s,socket-abstract=no,rsize=%s,socket=%s", n,
+		 l->is_server ? "server" : "client", l->rsize, socket);
+}
+
 static void start_eal(struct load *l)
 {
 	char dev[2][256], prefix[32];
@@ -206,12 +216,9 @@ static void start_eal(struct load *l)
 	int n = 14;
 
 	snprintf(prefix, sizeof(prefix), "memif_load.%d", getpid());
-	snprintf(dev[0], sizeof(dev[0]),
-		 "net_memif0,role=client,socket-abstract=no,rsize=%s,socket=%s", l->rsize, l->from);
+	device_args(l, 0, l->from, dev[0]);
 	if (l->to) {
-		snprintf(dev[1], sizeof(dev[1]),
-			 "net_memif1,role=client,socket-abstract=no,rsize=%s,socket=%s", l->rsize,
-			 l->to);
+		device_args(l, 1, l->to, dev[1]);
 		argv[n++] = "--vdev";
 		argv[n++] = dev[1];
 	}
@@ -223,9 +230,26 @@ static void start_eal(struct load *l)
 	l->from_port = open_port(l, 0);
 	if (l->to)
 		l->to_port = open_port(l, 1);
+}
+
+static void wait_links(const struct load *l)
+{
 	wait_link(l->from_port);
 	if (l->to)
 		wait_link(l->to_port);
+}
+
+static void wait_device(const struct load *l)
+{
+	uint64_t start = clock_now_ns();
+	int fd;
+
+	while ((fd = sock_unix_connect(l->dp_socket, SOCK_SEQPACKET)) < 0) {
+		if (clock_now_ns() - start > 2 * LINK_NS)
+			give_up("no device");
+		usleep(1000);
+	}
+	close(fd);
 }
 
 static void seal(struct load *l)
@@ -273,7 +297,7 @@ static bool is_right(struct load *l, const uint8_t *frame)
 {
 	const uint8_t *inner = frame + ETHER_HEADER_BYTES;
 
-	if (!l->is_open)
+	if (!l->is_open && !l->is_plain)
 		return is_sealed_for_us(l, frame);
 	return !memcmp(inner + 12, l->inner[0] + 12, 8) &&
 	       !memcmp(inner + INNER_PAYLOAD, l->inner[0] + INNER_PAYLOAD,
@@ -402,6 +426,7 @@ static int bare(uint32_t bytes)
 }
 
 static const struct option options[] = {
+	{"server", no_argument, NULL, 's'},	      {"plain", no_argument, NULL, 'P'},
 	{"bare", required_argument, NULL, 'B'},	      {"from", required_argument, NULL, 'f'},
 	{"to", required_argument, NULL, 't'},	      {"open", no_argument, NULL, 'n'},
 	{"device-mac", required_argument, NULL, 'd'}, {"inner-src", required_argument, NULL, 'i'},
@@ -425,6 +450,10 @@ static void parse(struct load *l, int argc, char **argv)
 			l->to = optarg;
 		else if (c == 'n')
 			l->is_open = true;
+		else if (c == 's')
+			l->is_server = true;
+		else if (c == 'P')
+			l->is_plain = true;
 		else if (c == 'd')
 			sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", m, m + 1, m + 2, m + 3,
 			       m + 4, m + 5);
@@ -448,7 +477,8 @@ static void parse(struct load *l, int argc, char **argv)
 			exit(2);
 	}
 	if (!l->from || !l->inner_src || !l->inner_dst || !l->outer_src || !l->outer_dst ||
-	    !l->rsize || !l->cpu || !l->dp_socket || (l->window && l->window < BURST))
+	    !l->rsize || !l->cpu || (!l->dp_socket && !l->is_plain) ||
+	    (l->window && l->window < BURST))
 		give_up("an option is missing, or --window is less than a burst");
 }
 
@@ -463,8 +493,16 @@ int main(int argc, char **argv)
 	if (!l.engine)
 		give_up(why);
 	l.crypto = l.engine->ctx_new();
-	program(&l);
-	start_eal(&l);
+	if (l.is_server) {
+		start_eal(&l);
+		if (!l.is_plain)
+			wait_device(&l);
+	}
+	if (!l.is_plain)
+		program(&l);
+	if (!l.is_server)
+		start_eal(&l);
+	wait_links(&l);
 	while (fgets(line, sizeof(line), stdin)) {
 		uint32_t bytes;
 		double seconds;
