@@ -437,7 +437,7 @@ static void warm_sources(const struct worker *w, const struct batch *b, const st
 				.addr = ((const struct ip_v4_header *)inner)->src,
 			};
 	}
-	fib_warm(w->dp->mesh, q, n);
+	fib_lookup_many(w->dp->mesh, q, n);
 }
 
 void open_burst(struct worker *w, struct batch *b)

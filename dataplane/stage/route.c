@@ -42,19 +42,30 @@ static bool query_make(const struct packet *p, struct fib_query *q)
 	return true;
 }
 
-static void warm(const struct worker *w, const struct batch *b)
+/*
+ * In a large table: the mesh's entries for a whole batch, by packet. Inside it is leaders
+ * that are routed, from the outside what has been opened.
+ */
+static void lookup_batch(const struct worker *w, const struct batch *b, bool is_inside,
+			 uint32_t mesh[BATCH_MAX])
 {
 	struct fib_query q[BATCH_MAX];
+	uint8_t packet_of[BATCH_MAX];
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct packet *p = &b->pkts[i];
 
-		if (p->drop == DROP_NONE && p->kind == PACKET_INNER && packet_is_leader(b, i) &&
-		    query_make(p, &q[n]))
-			n++;
+		mesh[i] = 0;
+		if (p->drop != DROP_NONE ||
+		    !(is_inside ? packet_is_leader(b, i) : p->kind == PACKET_INNER))
+			continue;
+		if (query_make(p, &q[n]))
+			packet_of[n++] = (uint8_t)i;
 	}
-	fib_warm(w->dp->mesh, q, n);
+	fib_lookup_many(w->dp->mesh, q, n);
+	for (unsigned i = 0; i < n; i++)
+		mesh[packet_of[i]] = q[i].entry;
 }
 
 static void to_kernel(struct packet *p)
@@ -94,9 +105,9 @@ static bool to_neighbour(const struct worker *w, struct packet *p, const struct 
 }
 
 /* True: to another peer. */
-static bool route_opened(const struct worker *w, struct packet *p, const struct ip_info *ip)
+static bool route_opened(const struct worker *w, struct packet *p, const struct ip_info *ip,
+			 uint32_t mesh)
 {
-	uint32_t mesh = lookup(w->dp->mesh, ip);
 	uint32_t local = lookup(w->dp->local, ip);
 
 	if (mesh && fib_entry_len(mesh) >= fib_entry_len(local)) {
@@ -114,20 +125,26 @@ static bool route_opened(const struct worker *w, struct packet *p, const struct 
 
 unsigned route_outside_burst(struct worker *w, struct batch *b)
 {
+	bool is_large = fib_is_large(w->dp->mesh);
+	uint32_t mesh[BATCH_MAX];
 	unsigned forwarded = 0;
 
-	if (fib_is_large(w->dp->mesh))
-		warm(w, b);
+	if (is_large)
+		lookup_batch(w, b, false, mesh);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 
 		if (p->drop == DROP_NONE && p->kind == PACKET_INNER)
-			forwarded += route_opened(w, p, &b->info[i]);
+			forwarded +=
+				route_opened(w, p, &b->info[i],
+					     is_large ? mesh[i] : lookup(w->dp->mesh, &b->info[i]));
 	}
 	return forwarded;
 }
 
-static void route_leader(const struct worker *w, struct packet *p, struct ip_info *ip)
+/* known: the mesh's entry, or NULL where it has not been looked up. */
+static void route_leader(const struct worker *w, struct packet *p, struct ip_info *ip,
+			 const uint32_t *known)
 {
 	int ret = ip_parse(p->data, p->len, ip);
 	uint32_t mesh;
@@ -139,7 +156,7 @@ static void route_leader(const struct worker *w, struct packet *p, struct ip_inf
 		return;
 	}
 	p->len = (uint16_t)ip->total_len;
-	mesh = lookup(w->dp->mesh, ip);
+	mesh = known ? *known : lookup(w->dp->mesh, ip);
 	/* Out of the TUN the kernel has chosen the mesh; off a LAN it has not been asked. */
 	if (is_lan && (!mesh || fib_entry_len(lookup(w->dp->local, ip)) > fib_entry_len(mesh))) {
 		to_kernel(p);
@@ -159,15 +176,18 @@ static void route_leader(const struct worker *w, struct packet *p, struct ip_inf
 
 void route_inside_burst(struct worker *w, struct batch *b)
 {
-	if (fib_is_large(w->dp->mesh))
-		warm(w, b);
+	bool is_large = fib_is_large(w->dp->mesh);
+	uint32_t mesh[BATCH_MAX];
+
+	if (is_large)
+		lookup_batch(w, b, true, mesh);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct packet *p = &b->pkts[i];
 
 		if (p->drop != DROP_NONE)
 			continue;
 		if (packet_is_leader(b, i)) {
-			route_leader(w, p, &b->info[i]);
+			route_leader(w, p, &b->info[i], is_large ? &mesh[i] : NULL);
 		} else {
 			p->drop = b->pkts[p->leader].drop;
 			p->peer_out = b->pkts[p->leader].peer_out;

@@ -60,7 +60,7 @@ struct fib {
 	_Atomic uint32_t *root6;
 	struct fib_build *build; /* control thread */
 	_Atomic uint32_t epoch;	 /* another one after each change of a route, never 0 */
-	_Atomic bool is_large;	 /* more than caches hold: look-ups are worth fib_warm */
+	_Atomic bool is_large;	 /* more than caches hold: worth fib_lookup_many */
 	_Atomic(struct fib_table *) table_page[FIB_PAGES];
 	_Atomic(struct fib_chain *) chain_page[FIB_PAGES];
 };
@@ -160,11 +160,12 @@ static inline uint32_t fib_epoch(const struct fib *f)
 	return atomic_load_explicit(&f->epoch, memory_order_acquire);
 }
 
-#define FIB_WARM_MAX 64
+#define FIB_MANY_MAX 64
 
-/* An address that is going to be looked up. */
+/* An address, and what a look-up says of it. */
 struct fib_query {
 	const uint8_t *addr;
+	uint32_t entry;
 	bool is_v6;
 };
 
@@ -174,10 +175,9 @@ static inline bool fib_is_large(const struct fib *f)
 }
 
 /*
- * Brings what the look-ups of up to FIB_WARM_MAX addresses will read into the cache:
- * all take one step down before the first one takes the next, so that their misses
- * are under way at the same time.
+ * Looks up n addresses (up to FIB_MANY_MAX). All take one step down before the first one
+ * takes the next, so that their misses are under way at the same time.
  */
-void fib_warm(const struct fib *f, const struct fib_query *q, unsigned n);
+void fib_lookup_many(const struct fib *f, struct fib_query *q, unsigned n);
 
 #endif

@@ -198,6 +198,15 @@ static void worker_listen(struct worker *w)
 	}
 }
 
+static uint32_t session_slots = 65536;
+static bool is_mesh_large;
+
+void dp_rig_tables(bool is_large)
+{
+	session_slots = is_large ? 65536 : SESSION_SLOTS_DEFAULT;
+	is_mesh_large = is_large;
+}
+
 static void tables_new(struct dataplane *dp)
 {
 	size_t size = rte_rcu_qsbr_get_memsize(dp->worker_count);
@@ -208,13 +217,14 @@ static void tables_new(struct dataplane *dp)
 	dp->mesh = fib_new();
 	dp->local = fib_new();
 	dp->outer = fib_new();
-	dp->sessions = session_table_new(65536);
+	dp->sessions = session_table_new(session_slots);
 	dp->peers = peer_table_new(dp->sessions);
 	dp->flows = flow_table_new(65536);
 	dp->rules = rule_table_new();
 	dp->neigh = neigh_table_new(64);
 	BUG_ON(!dp->mesh || !dp->local || !dp->outer || !dp->sessions || !dp->peers || !dp->flows ||
 	       !dp->rules || !dp->neigh);
+	atomic_store(&dp->mesh->is_large, is_mesh_large);
 }
 
 struct dp_rig *dp_rig_new(unsigned workers)

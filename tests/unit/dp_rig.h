@@ -72,6 +72,11 @@ struct dp_rig {
 	struct rig_steer steer[RIG_STEER_MAX];
 };
 
+/*
+ * Tables of rigs that are made from here on: such as are looked ahead in, or such as are not.
+ * Before: many sessions and few routes.
+ */
+void dp_rig_tables(bool is_large);
 /* On the heap: it is large. Peers, routes, sessions: none; filter: allow all. */
 struct dp_rig *dp_rig_new(unsigned workers);
 void dp_rig_free(struct dp_rig *r);
