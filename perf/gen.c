@@ -437,7 +437,10 @@ static void add_lan(struct gen *g)
 	gen_apply(g, &allow, sizeof(allow));
 }
 
-/* The order of destinations: all peers' addresses, or addresses of routes at random. */
+/*
+ * The order of destinations: all peers' addresses, or, where routes lead to all peers,
+ * addresses of routes at random.
+ */
 static void draw_order(struct gen *g, uint64_t *state)
 {
 	unsigned n = g->config.is_random ? ORDER_MAX : g->config.peers;
@@ -450,7 +453,7 @@ static void draw_order(struct gen *g, uint64_t *state)
 		if (g->config.is_random)
 			id = 1 + (uint32_t)(draw(state) % g->config.peers);
 		g->order[i] = (struct gen_dst){.ip = peer_ip(id), .peer = id};
-		if (g->config.is_random && g->config.routes4) {
+		if (g->config.is_random && g->config.routes4 >= g->config.peers) {
 			unsigned k = (unsigned)(draw(state) % g->config.routes4);
 
 			g->order[i].ip = g->route_ip[k] |

@@ -81,23 +81,29 @@ def name(setup):
 
 
 def measure(runs, setups):
+    """({setup: {way: [ticks]}}, {(setup, way, stage): [ticks]}, {figure: [values]})"""
     got = {s: {w: [] for w in WAYS} for s in setups}
-    other = {}
+    stages, other = {}, {}
     for _ in range(runs):
         for s in setups:
             figures = scale("rates", *s)
             for w in WAYS:
-                got[s][w].append(figures[w])
+                got[s][w].append(figures.pop(w))
+            for figure, v in figures.items():
+                way, stage = figure.split("-", 1)
+                stages.setdefault((s, way, stage), []).append(v)
     for _ in range(min(runs, 3)):
         for figure, v in scale("changes", MANY, 900000, 100000, CHANGES_A_SECOND).items():
             other.setdefault(figure, []).append(v)
     other.update({k: [v] for k, v in scale("memory", MANY).items()})
     other["program-s"] = [program_a_dataplane(MANY) for _ in range(min(runs, 3))]
-    return got, other
+    return got, stages, other
 
 
-def rows_of(got, other, hz, cpu):
-    rows = []
+def rows_of(got, stages, other, hz, cpu):
+    rows = [row(BENCH, "stage", "ticks/packet", values, "lower",
+                params=dict(name(s), way=way, stage=stage), cpu=cpu)
+            for (s, way, stage), values in stages.items()]
     for s, ways in got.items():
         for way, values in ways.items():
             params = dict(name(s), way=way, load="64")
@@ -133,11 +139,14 @@ def table(rows, cpu):
     for r in rows:
         p = r["params"]
         if r["figure"] == "rate":
-            print("%-7s %8d %9d %8d %6d %8.2f %8.2f  %s" % (
+            parts = ["%s %.0f" % (o["params"]["stage"], o["median"]) for o in rows
+                     if o["figure"] == "stage" and dict(p, stage=o["params"]["stage"]) ==
+                     dict(o["params"], load=p["load"])]
+            print("%-7s %8d %9d %8d %6d %8.2f %8.2f  %-20s  %s" % (
                 p["way"], p["peers"], p["routes4"] + p["routes6"], p["workers"], p["lanes"],
-                r["median"] / 1e6, r.get("ratio", 1), r.get("ratio_to", "")))
+                r["median"] / 1e6, r.get("ratio", 1), r.get("ratio_to", ""), ", ".join(parts)))
     for r in rows:
-        if r["figure"] not in ("rate", "total"):
+        if r["figure"] not in ("rate", "total", "stage"):
             ratio = "  %.2f of %s" % (r["ratio"], r["ratio_to"]) if "ratio" in r else ""
             print("%-20s %12.6g %-10s %s%s" % (r["figure"], r["median"], r["unit"],
                                               r["params"].get("way", ""), ratio))
@@ -152,13 +161,13 @@ def main():
     a = ap.parse_args()
     try:
         hz = tsc_hz()
-        got, other = measure(1 if a.quick else a.runs,
-                             (FIRST, MOST) if a.quick else SETUPS)
+        got, stages, other = measure(1 if a.quick else a.runs,
+                                     (FIRST, MOST) if a.quick else SETUPS)
     except netns.Skip as e:
         print("perf scale: missing: %s" % e, file=sys.stderr)
         return 77
     cpu = machine()
-    rows = rows_of(got, other, hz, cpu)
+    rows = rows_of(got, stages, other, hz, cpu)
     table(rows, cpu)
     if a.json:
         write(a.json, rows)
