@@ -180,9 +180,10 @@ class Causeway(Node):
     kind = "causeway"
 
     def __init__(self, lab, site, port_kind="kernel", filter_="allow-all", dp_args=(),
-                 lan="eth1", **kw):
+                 lan="eth1", dpdk_queues=1, **kw):
         super().__init__(lab, site, **kw)
         self.port_kind = port_kind
+        self.dpdk_queues = dpdk_queues
         self.lan = lan
         self.filter = filter_
         self.dp_args = list(dp_args)
@@ -232,7 +233,8 @@ class Causeway(Node):
         if self.port_kind == "xdp":
             return "xdp:wan=eth0,lan=%s,listen=%d,tun=%s" % (self.lan, self.port, self.tun)
         if self.port_kind == "dpdk":
-            devices = ["net_af_packet%d;iface=%s%s;tap=%s" % (i, DPDK_WIRE, dev, dev)
+            devices = ["net_af_packet%d;iface=%s%s;qpairs=%d;tap=%s" % (i, DPDK_WIRE, dev,
+                                                                        self.dpdk_queues, dev)
                        for i, dev in enumerate(["eth0"] + self.lan.split("+"))]
             return "dpdk:wan=%s,lan=%s,listen=%d,tun=%s" % (
                 devices[0], "+".join(devices[1:]), self.port, self.tun)

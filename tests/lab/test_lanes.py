@@ -86,6 +86,16 @@ def behind_nat(t):
     t.nodes[1].add_peer(t.nodes[0], endpoint=False)
 
 
+def dpdk(t):
+    """Gateways on ethdevs of their own (net_af_packet), one of them behind the same NAT."""
+    t.sites = Sites(t.lab, hosts=HOSTS, dpdk=(1, 2), nat=(1,))
+    t.sites[1].nat.nft("flush chain ip nat out\n"
+                       "add rule ip nat out oifname \"eth0\" masquerade random\n")
+    t.nodes = [causeway(t, n, port_kind="dpdk", dpdk_queues=WORKERS) for n in (1, 2)]
+    t.nodes[0].add_peer(t.nodes[1])
+    t.nodes[1].add_peer(t.nodes[0], endpoint=False)
+
+
 def stock(t):
     t.sites = Sites(t.lab, hosts=HOSTS)
     t.nodes = [causeway(t, 1), WireguardGo(t.lab, t.sites[2])]
@@ -375,13 +385,32 @@ def xdp_spread(p):
     return str([{k: round(v, 2) for k, v in g.items()} for g in got])
 
 
+def dpdk_spread(t):
+    """The same on a dpdk port, by ports that the NAT chose."""
+    open_all(t)
+    flow = run(t, 6)
+    wait_open(t)
+    time.sleep(1.5)
+    before = [counters(n, "recv_counter") for n in t.nodes]
+    time.sleep(2)
+    after = [counters(n, "recv_counter") for n in t.nodes]
+    rows = [s for s in sessions(t.nodes[1]) if s["lane"] and s["current"]]
+    check(len({s["endpoint"] for s in rows}) == WORKERS, str(rows))
+    clean(flow.wait())
+    got = [shares(b, a) for b, a in zip(before, after)]
+    for g in got:
+        check(all(g.get(x, 0) >= 0.02 for x in range(1, WORKERS + 1)), str(got))
+        check(g.get(0, 0) < 0.05, str(got))
+    return str([{k: round(v, 2) for k, v in g.items()} for g in got])
+
+
 if __name__ == "__main__":
     kernel, nat, foreign = (Topology("kernel", plain), Topology("nat", behind_nat),
                             Topology("wireguard-go", stock))
-    long, xdp = Topology("time", plain), Pair("xdp")
+    long, xdp, ethdev = Topology("time", plain), Pair("xdp"), Topology("nat", dpdk)
     sys.exit(main([
         [long.case(rekey)] +
         [kernel.case(f) for f in (spread, receivers, rerouted, blocked,
                                      daemon_restart, idle)] +
         [nat.case(f) for f in (rewritten, spread, flushed)] +
-        [foreign.case(undisturbed), xdp.case(xdp_spread)]], __doc__))
+        [foreign.case(undisturbed), xdp.case(xdp_spread), ethdev.case(dpdk_spread)]], __doc__))
