@@ -38,7 +38,8 @@ enum store_op_kind {
 	 * NODE_REGISTER        by hash (an auth key), or by name (a      id
 	 *                      login's token) with user = its name;
 	 *                      machine, node_key, host, hostinfo, routes,
-	 *                      tags, expiry_ns, version, is_ephemeral
+	 *                      tags, expiry_ns, version, is_ephemeral;
+	 *                      text = tags asked for (-EPERM: not the key's)
 	 *                      -ENOKEY, -EKEYEXPIRED, -EKEYREVOKED (used),
 	 *                      -EADDRINUSE (the node key is another
 	 *                      machine's), -ENOSPC (no address left)

@@ -175,6 +175,19 @@ static int use_key(struct store_sqlite *b, int64_t key_id)
 	return rc == -EEXIST ? -EKEYREVOKED : rc;
 }
 
+/* What a node asks for beside its key must be among what the key gives. */
+static int check_tags(struct store_sqlite *b, const char *asked, const char *given)
+{
+	sqlite3_stmt *st = sql_bind(b,
+				    "SELECT 1 FROM json_each(?1) WHERE value NOT IN"
+				    " (SELECT value FROM json_each(?2))",
+				    "tt", asked, given);
+	int rc = sql_step(b, st);
+
+	sqlite3_reset(st);
+	return rc == 1 ? -EPERM : rc;
+}
+
 static int next_address(struct store_sqlite *b, uint32_t *out)
 {
 	sqlite3_stmt *st;
@@ -263,6 +276,8 @@ static int register_admitted(struct store_sqlite *b, struct store_op *op, struct
 	int found = find_node(b, op, a->user_id, &known);
 	int rc = found < 0 ? found : 0;
 
+	if (!rc && a->key_id && op->text)
+		rc = check_tags(b, op->text, a->tags);
 	/* The same login said again may show its key, used as it is. */
 	if (!rc && a->key_id &&
 	    !(found && known.key_id == a->key_id && key_equal(&known.node_key, &op->node_key))) {

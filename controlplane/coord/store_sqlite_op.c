@@ -198,6 +198,7 @@ static const struct {
 
 static int write_audit(struct store_sqlite *b, const struct store_op *op)
 {
+	bool has_prefix = op->text && op->kind != STORE_DOC_SET && op->kind != STORE_NODE_REGISTER;
 	char subject[512];
 
 	if (!kinds[op->kind].audit)
@@ -209,8 +210,7 @@ static int write_audit(struct store_sqlite *b, const struct store_op *op)
 		 op->kind == STORE_NODE_TAG || op->kind == STORE_KEY_CREATE
 			 ? list_or_empty(op->tags)
 			 : "",
-		 op->text && op->kind != STORE_DOC_SET ? " prefix=" : "",
-		 op->text && op->kind != STORE_DOC_SET ? op->text : "");
+		 has_prefix ? " prefix=" : "", has_prefix ? op->text : "");
 	if (op->kind == STORE_ROUTE_APPROVE && !op->is_approved)
 		strncat(subject, " approved=no", sizeof(subject) - strlen(subject) - 1);
 	return sql_run(b, "INSERT INTO audit(at, actor, action, subject) VALUES(?1, ?2, ?3, ?4)",

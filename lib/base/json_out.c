@@ -179,3 +179,19 @@ void json_out_null(struct json_out *j, const char *key)
 {
 	put_plain(j, key, "null");
 }
+
+void json_out_raw(struct json_out *j, const char *key, const char *json)
+{
+	put_plain(j, key, json);
+}
+
+void json_out_members(struct json_out *j, const char *json)
+{
+	BUG_ON(j->depth == 0 || j->closer[j->depth - 1] != '}');
+	if (!json[0])
+		return;
+	if (j->has_item[j->depth - 1])
+		put(j, ",", 1);
+	j->has_item[j->depth - 1] = true;
+	put(j, json, strlen(json));
+}

@@ -51,5 +51,8 @@ void json_out_i64(struct json_out *j, const char *key, int64_t value);
 void json_out_double(struct json_out *j, const char *key, double value);
 void json_out_bool(struct json_out *j, const char *key, bool value);
 void json_out_null(struct json_out *j, const char *key);
+/* Text that is JSON already: a value; some members, with their commas, of an object. */
+void json_out_raw(struct json_out *j, const char *key, const char *json);
+void json_out_members(struct json_out *j, const char *json);
 
 #endif

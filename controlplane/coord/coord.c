@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controlplane/coord/coord.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "controlplane/coord/store_sqlite.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define PRUNE_MS (5 * 60 * 1000)
+
+static int64_t wall_ns(void)
+{
+	return (int64_t)clock_wall_ns();
+}
+
+static void submit(struct coord *c, enum store_op_kind kind, int64_t id, const char *text)
+{
+	struct store_op *op = store_op_new(kind, wall_ns(), "coordinator");
+
+	if (!op)
+		return;
+	op->id = id;
+	op->text = text ? strdup(text) : NULL;
+	store_submit(c->store, op);
+}
+
+/* ---- presence ---- */
+
+/* Another node that is there and may carry the prefix; 0: none. */
+static int64_t stand_in(const struct coord *c, const struct store_route *of)
+{
+	const struct picture_rows *routes = &c->picture.routes;
+
+	for (size_t i = 0; i < routes->room; i++) {
+		const struct store_route *r = routes->at[i];
+
+		if (r && r->node_id != of->node_id && r->is_advertised && r->is_approved &&
+		    prefix_equal(&r->prefix, &of->prefix) && maps_is_online(c->maps, r->node_id))
+			return r->node_id;
+	}
+	return 0;
+}
+
+static void fail_over(struct coord *c, const struct picture_node *n)
+{
+	char prefix[PREFIX_STR_MAX];
+
+	for (unsigned i = 0; i < n->route_count; i++) {
+		int64_t to = n->routes[i]->is_primary ? stand_in(c, n->routes[i]) : 0;
+
+		if (!to)
+			continue;
+		prefix_print(&n->routes[i]->prefix, prefix);
+		log_info("route.failover", "prefix=%s from=%lld to=%lld", prefix,
+			 (long long)n->row->id, (long long)to);
+		submit(c, STORE_ROUTE_PRIMARY, to, prefix);
+	}
+}
+
+/* Who comes takes over what its primary left without a stand-in. */
+static void take_over(struct coord *c, const struct picture_node *n)
+{
+	const struct picture_rows *routes = &c->picture.routes;
+	char prefix[PREFIX_STR_MAX];
+
+	for (unsigned i = 0; i < n->route_count; i++) {
+		const struct store_route *own = n->routes[i];
+
+		if (own->is_primary || !own->is_approved || !own->is_advertised)
+			continue;
+		for (size_t k = 0; k < routes->room; k++) {
+			const struct store_route *r = routes->at[k];
+
+			if (r && r->is_primary && prefix_equal(&r->prefix, &own->prefix) &&
+			    maps_is_absent(c->maps, r->node_id))
+				submit(c, STORE_ROUTE_PRIMARY, n->row->id,
+				       prefix_print(&own->prefix, prefix));
+		}
+	}
+}
+
+static void on_presence(void *arg, int64_t node_id, bool is_online, bool is_change)
+{
+	struct coord *c = arg;
+	const struct picture_node *n = picture_node(&c->picture, node_id);
+
+	if (!n)
+		return;
+	log_info("node.presence", "node=%lld name=%s online=%d", (long long)node_id, n->row->name,
+		 is_online);
+	if (is_online) {
+		take_over(c, n);
+		return;
+	}
+	if (n->row->is_ephemeral) {
+		submit(c, STORE_NODE_DELETE, node_id, NULL);
+		return;
+	}
+	if (is_change)
+		submit(c, STORE_NODE_SEEN, node_id, NULL);
+	fail_over(c, n);
+}
+
+/* ---- the store's voice ---- */
+
+static void on_change(void *arg, struct store_change *change)
+{
+	picture_apply(&((struct coord *)arg)->picture, change);
+}
+
+static void on_picture(void *arg, int64_t node_id, unsigned what)
+{
+	struct coord *c = arg;
+
+	if (!c->is_ready)
+		return;
+	maps_changed(c->maps, node_id, what);
+	if (node_id && (what & PICTURE_WHOLE))
+		registrar_node_changed(c->registrar, node_id);
+}
+
+static void on_login_gone(void *arg, const struct store_login *l)
+{
+	struct coord *c = arg;
+
+	if (c->is_ready)
+		registrar_login_gone(c->registrar, l);
+}
+
+static void on_prune(uv_timer_t *t)
+{
+	registrar_prune(((struct coord *)t->data)->registrar);
+}
+
+static void random_fill(void *ctx, void *buf, size_t len)
+{
+	(void)ctx;
+	randombytes_buf(buf, len);
+}
+
+static const struct wg_random the_random = {.fill = random_fill};
+
+/* Clients look for a second key and use it for nothing; it must stay the same. */
+static void legacy_public(const struct key *server_key, struct key *out)
+{
+	struct key secret;
+
+	crypto_generichash(secret.bytes, KEY_BYTES, server_key->bytes, KEY_BYTES,
+			   (const uint8_t *)"causeway legacy k", 16);
+	crypto_scalarmult_base(out->bytes, secret.bytes);
+	key_wipe(&secret);
+}
+
+static int open_server(struct coord *c)
+{
+	struct ts2021_server_config cfg = {
+		.loop = c->cfg.loop,
+		.private_key = c->cfg.server_key,
+		.version_min = 0,
+		.random = &the_random,
+		.handler = &coord_handler,
+		.arg = c,
+	};
+	int rc;
+
+	legacy_public(&cfg.private_key, &cfg.legacy_public);
+	rc = ts2021_server_new(&cfg, &c->server);
+	key_wipe(&cfg.private_key);
+	return rc;
+}
+
+static void on_store_ready(void *arg)
+{
+	struct coord *c = arg;
+
+	c->is_ready = true;
+	c->cfg.on_ready(c->cfg.arg);
+}
+
+static void on_store_failed(void *arg, int err)
+{
+	struct coord *c = arg;
+
+	log_error("store.failed", "error=\"%s\"", strerror(-err));
+	c->cfg.on_failed(c->cfg.arg, err);
+}
+
+int coord_open(struct coord *c, const struct coord_config *cfg)
+{
+	static const struct store_events events = {on_change, on_store_ready, on_store_failed};
+	struct maps_config maps = {
+		.loop = cfg->loop,
+		.picture = &c->picture,
+		.sink = &coord_sink,
+		.derp_map = cfg->derp_map,
+		.on_presence = on_presence,
+		.arg = c,
+	};
+	struct register_config reg = {
+		.picture = &c->picture,
+		.url = cfg->url,
+		.key_life_ns = cfg->key_life_ns,
+		.now_ns = wall_ns,
+	};
+	struct store_backend *backend;
+	int rc;
+
+	*c = (struct coord){.cfg = *cfg};
+	rc = picture_init(&c->picture, cfg->domain);
+	if (rc)
+		return rc;
+	c->picture.on_change = on_picture;
+	c->picture.on_login_gone = on_login_gone;
+	c->picture.arg = c;
+	uv_timer_init(cfg->loop, &c->prune);
+	c->prune.data = c;
+	rc = open_server(c);
+	if (!rc)
+		rc = maps_open(&maps, &c->maps);
+	backend = rc ? NULL : store_sqlite_new(cfg->database);
+	if (!rc)
+		rc = backend ? store_open(cfg->loop, backend, &events, c, &c->store) : -ENOMEM;
+	if (rc)
+		return rc;
+	reg.store = c->store;
+	c->registrar = registrar_new(&reg);
+	if (!c->registrar)
+		return -ENOMEM;
+	return uv_timer_start(&c->prune, on_prune, PRUNE_MS, PRUNE_MS);
+}
+
+void coord_close(struct coord *c)
+{
+	if (c->prune.data)
+		uv_close((uv_handle_t *)&c->prune, NULL);
+	/* Streams first: what they leave behind still reaches the store. */
+	maps_close(c->maps);
+	if (c->server)
+		ts2021_server_close(c->server);
+	store_close(c->store);
+	c->is_ready = false;
+}
+
+void coord_fini(struct coord *c)
+{
+	registrar_free(c->registrar);
+	picture_fini(&c->picture);
+	key_wipe(&c->cfg.server_key);
+}
+
+char *coord_metrics(const struct coord *c, size_t *len)
+{
+	struct ts2021_server_counts server;
+	struct store_counts store;
+	struct maps_counts maps;
+	char *text;
+	int n;
+
+	ts2021_server_counts(c->server, &server);
+	store_counts(c->store, &store);
+	maps_counts(c->maps, &maps);
+	n = asprintf(&text,
+		     "causeway_coord_nodes %zu\n"
+		     "causeway_coord_map_streams %u\n"
+		     "causeway_coord_map_messages_total %llu\n"
+		     "causeway_coord_map_encoded_total %llu\n"
+		     "causeway_coord_map_bytes_total %llu\n"
+		     "causeway_coord_store_operations_total %llu\n"
+		     "causeway_coord_store_commits_total %llu\n"
+		     "causeway_coord_store_changes_total %llu\n"
+		     "causeway_coord_connections %u\n"
+		     "causeway_coord_connections_pending %u\n"
+		     "causeway_coord_connections_total %llu\n"
+		     "causeway_coord_requests_total %llu\n"
+		     "causeway_coord_refused_total{reason=\"pending\"} %llu\n"
+		     "causeway_coord_refused_total{reason=\"address\"} %llu\n"
+		     "causeway_coord_refused_total{reason=\"http\"} %llu\n"
+		     "causeway_coord_refused_total{reason=\"handshake\"} %llu\n"
+		     "causeway_coord_refused_total{reason=\"timeout\"} %llu\n",
+		     c->picture.node_count, maps.watchers, (unsigned long long)maps.messages,
+		     (unsigned long long)maps.encoded, (unsigned long long)maps.bytes,
+		     (unsigned long long)store.ops, (unsigned long long)store.commits,
+		     (unsigned long long)store.changes, server.connections, server.pending,
+		     (unsigned long long)server.accepted, (unsigned long long)server.requests,
+		     (unsigned long long)server.refused_pending,
+		     (unsigned long long)server.refused_address,
+		     (unsigned long long)server.bad_http, (unsigned long long)server.bad_handshake,
+		     (unsigned long long)server.timed_out);
+	if (n < 0)
+		return NULL;
+	*len = (size_t)n;
+	return text;
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controlplane/coord/register.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "controlplane/coord/map_node.h"
+#include "controlplane/coord/node_report.h"
+#include "lib/base/log.h"
+
+#define TOKEN_BYTES   16
+#define TOKEN_MAX     (2 * TOKEN_BYTES + 1)
+#define LOGIN_LIFE_NS (3600ll * 1000000000)
+#define LOGINS_MAX    4096 /* that wait at a time: anybody may ask for one */
+#define REGISTER_PATH "/register/"
+
+struct registrar {
+	struct register_config cfg;
+	struct register_call *calls;
+};
+
+struct register_call {
+	struct registrar *reg; /* NULL: the registrar went */
+	struct register_call *next, **prev;
+	struct key machine;
+	struct node_report report;
+	register_answer_fn *answer; /* NULL: answered or cancelled */
+	void *arg;
+	int64_t expiry_ns;
+	char token[TOKEN_MAX]; /* of the login that is waited for */
+	bool is_ephemeral;
+	bool is_in_store; /* an operation holds it */
+};
+
+/* ---- calls ---- */
+
+static void call_unlink(struct register_call *c)
+{
+	if (!c->prev)
+		return;
+	if (c->next)
+		c->next->prev = c->prev;
+	*c->prev = c->next;
+	c->prev = NULL;
+}
+
+static void call_release(struct register_call *c)
+{
+	if (c->answer || c->is_in_store)
+		return;
+	call_unlink(c);
+	node_report_fini(&c->report);
+	free(c);
+}
+
+void registrar_cancel(struct register_call *c)
+{
+	c->answer = NULL;
+	call_release(c);
+}
+
+static void answer_text(struct register_call *c, unsigned status, const char *body, size_t len)
+{
+	register_answer_fn *answer = c->answer;
+
+	c->answer = NULL;
+	if (answer)
+		answer(c->arg, status, body, len);
+}
+
+/* ---- answers ---- */
+
+struct verdict {
+	const struct picture_node *node; /* NULL: not in */
+	const char *url, *error;
+	bool is_expired;
+};
+
+static void put_user(struct json_out *j, const struct picture *p, const struct verdict *v)
+{
+	int64_t id = v->node ? map_node_user(v->node) : 0;
+	const struct store_user *u = picture_user(p, id);
+	const char *name = u ? u->name : id == MAP_NODE_TAGGED_USER ? "tagged-devices" : "";
+
+	json_out_object(j, "User");
+	json_out_i64(j, "ID", id);
+	json_out_string(j, "DisplayName", name);
+	json_out_end(j);
+	json_out_object(j, "Login");
+	json_out_i64(j, "ID", id);
+	json_out_string(j, "Provider", v->node ? "causeway" : "");
+	json_out_string(j, "LoginName", name);
+	json_out_string(j, "DisplayName", name);
+	json_out_end(j);
+}
+
+static void answer(struct register_call *c, const struct verdict *v)
+{
+	struct json_out j;
+
+	json_out_init(&j);
+	json_out_object(&j, NULL);
+	put_user(&j, c->reg->cfg.picture, v);
+	json_out_bool(&j, "MachineAuthorized", v->node && !v->is_expired);
+	json_out_bool(&j, "NodeKeyExpired", v->is_expired);
+	json_out_string(&j, "AuthURL", v->url ? v->url : "");
+	json_out_string(&j, "Error", v->error ? v->error : "");
+	json_out_end(&j);
+	if (j.error)
+		answer_text(c, 500, "{}", 2);
+	else
+		answer_text(c, 200, j.text, j.len);
+	json_out_fini(&j);
+}
+
+static void answer_error(struct register_call *c, const char *error)
+{
+	answer(c, &(struct verdict){.error = error});
+}
+
+static const char *error_text(int err)
+{
+	switch (err) {
+	case -ENOKEY:
+		return "invalid key: unknown auth key";
+	case -EKEYEXPIRED:
+		return "invalid key: it has expired";
+	case -EKEYREVOKED:
+		return "invalid key: it was used before";
+	case -EADDRINUSE:
+		return "the node key belongs to another machine";
+	case -EPERM:
+		return "requested tags are invalid or not permitted";
+	case -ENOSPC:
+		return "no address is left";
+	default:
+		return "the coordinator cannot write: try again";
+	}
+}
+
+/* ---- through the store ---- */
+
+static struct store_op *op_of(struct register_call *c, enum store_op_kind kind)
+{
+	char actor[16 + KEY_HEX_MAX];
+	char hex[KEY_HEX_MAX];
+
+	snprintf(actor, sizeof(actor), "machine:%.16s", key_print_hex(&c->machine, hex));
+	return store_op_new(kind, c->reg->cfg.now_ns(), actor);
+}
+
+static void submit(struct register_call *c, struct store_op *op,
+		   void (*done)(void *arg, struct store_op *op))
+{
+	op->done = done;
+	op->arg = c;
+	c->is_in_store = true;
+	store_submit(c->reg->cfg.store, op);
+}
+
+/* False: nobody waits any more; the call is gone. */
+static bool back_from_store(struct register_call *c)
+{
+	c->is_in_store = false;
+	if (c->answer && c->reg)
+		return true;
+	c->answer = NULL;
+	call_release(c);
+	return false;
+}
+
+static void on_registered(void *arg, struct store_op *op)
+{
+	struct register_call *c = arg;
+	const struct picture_node *n;
+
+	if (!back_from_store(c))
+		return;
+	n = op->result ? NULL : picture_node(c->reg->cfg.picture, op->id);
+	if (op->result)
+		log_info("register.refused", "host=%s error=\"%s\"", c->report.host,
+			 error_text(op->result));
+	if (n)
+		answer(c, &(struct verdict){.node = n});
+	else
+		answer_error(c, error_text(op->result));
+	call_release(c);
+}
+
+/* The report's texts move. */
+static void give_report(struct register_call *c, struct store_op *op)
+{
+	op->machine = c->machine;
+	op->node_key = c->report.node_key;
+	op->network_lock = c->report.network_lock;
+	op->version = (int32_t)c->report.version;
+	op->host = strdup(c->report.host);
+	op->hostinfo = strdup(c->report.hostinfo);
+	op->routes = strdup(c->report.routes);
+	op->is_ephemeral = c->is_ephemeral;
+}
+
+static int64_t new_expiry(const struct register_call *c)
+{
+	const struct register_config *cfg = &c->reg->cfg;
+	int64_t expiry = cfg->key_life_ns ? cfg->now_ns() + cfg->key_life_ns : 0;
+
+	/* A client may ask for less, never for more. */
+	return c->expiry_ns && (!expiry || c->expiry_ns < expiry) ? c->expiry_ns : expiry;
+}
+
+static void by_key(struct register_call *c, const char *auth_key)
+{
+	struct store_op *op = op_of(c, STORE_NODE_REGISTER);
+
+	if (!op) {
+		answer_error(c, error_text(-ENOMEM));
+		return;
+	}
+	crypto_hash_sha256(op->hash, (const uint8_t *)auth_key, strlen(auth_key));
+	op->has_hash = true;
+	op->expiry_ns = new_expiry(c);
+	op->text = strdup(c->report.tags);
+	give_report(c, op);
+	submit(c, op, on_registered);
+}
+
+static void answer_url(struct register_call *c)
+{
+	char url[512];
+
+	snprintf(url, sizeof(url), "%s" REGISTER_PATH "%s", c->reg->cfg.url, c->token);
+	answer(c, &(struct verdict){.url = url});
+}
+
+static void on_login_made(void *arg, struct store_op *op)
+{
+	struct register_call *c = arg;
+
+	if (!back_from_store(c))
+		return;
+	if (op->result)
+		answer_error(c, error_text(op->result));
+	else
+		answer_url(c);
+	call_release(c);
+}
+
+/* A URL for somebody who may admit it. The same machine and key have one at a time. */
+static void by_hand(struct register_call *c)
+{
+	const struct picture_rows *logins = &c->reg->cfg.picture->logins;
+	uint8_t random[TOKEN_BYTES];
+	struct store_op *op;
+	unsigned waiting = 0;
+
+	for (size_t i = 0; i < logins->room; i++) {
+		const struct store_login *l = logins->at[i];
+
+		waiting += l != NULL;
+		if (l && key_equal(&l->machine, &c->machine) &&
+		    key_equal(&l->node_key, &c->report.node_key)) {
+			snprintf(c->token, sizeof(c->token), "%s", l->token);
+			answer_url(c);
+			return;
+		}
+	}
+	op = waiting < LOGINS_MAX ? op_of(c, STORE_LOGIN_CREATE) : NULL;
+	if (!op || strcmp(c->report.tags, "[]") != 0) {
+		answer_error(c, !op ? "too many logins wait" : error_text(-EPERM));
+		store_op_free(op);
+		return;
+	}
+	randombytes_buf(random, sizeof(random));
+	sodium_bin2hex(c->token, sizeof(c->token), random, sizeof(random));
+	op->name = strdup(c->token);
+	give_report(c, op);
+	submit(c, op, on_login_made);
+}
+
+static void on_expired(void *arg, struct store_op *op)
+{
+	struct register_call *c = arg;
+	const struct picture_node *n;
+
+	if (!back_from_store(c))
+		return;
+	n = picture_node_by_key(c->reg->cfg.picture, &c->report.node_key);
+	if (op->result)
+		answer_error(c, error_text(op->result));
+	else
+		answer(c,
+		       &(struct verdict){
+			       .node = n,
+			       .is_expired = !n || picture_node_is_expired(n, c->reg->cfg.now_ns()),
+		       });
+	call_release(c);
+}
+
+/* A past expiry is a logout. */
+static void change_expiry(struct register_call *c, const struct picture_node *n, bool is_logout)
+{
+	bool is_end = is_logout && n->row->is_ephemeral;
+	struct store_op *op = op_of(c, is_end ? STORE_NODE_DELETE : STORE_NODE_EXPIRE);
+
+	if (!op) {
+		answer_error(c, error_text(-ENOMEM));
+		return;
+	}
+	op->id = n->row->id;
+	op->expiry_ns = is_logout ? op->now_ns : c->expiry_ns;
+	submit(c, op, on_expired);
+}
+
+static void known_node(struct register_call *c, const struct picture_node *n)
+{
+	int64_t now = c->reg->cfg.now_ns();
+
+	if (picture_node_is_expired(n, now))
+		answer(c, &(struct verdict){.node = n, .is_expired = true});
+	else if (c->expiry_ns && (!n->row->expiry_ns || c->expiry_ns < n->row->expiry_ns))
+		change_expiry(c, n, false);
+	else
+		answer(c, &(struct verdict){.node = n});
+}
+
+/* ---- requests ---- */
+
+/* The login that the client follows, or NULL: not there, or another machine's. */
+static const struct store_login *followed(const struct register_call *c, const char *followup)
+{
+	const char *at = strstr(followup, REGISTER_PATH);
+	const struct store_login *l =
+		at ? picture_login(c->reg->cfg.picture, at + strlen(REGISTER_PATH)) : NULL;
+
+	return l && key_equal(&l->machine, &c->machine) ? l : NULL;
+}
+
+static void decide(struct register_call *c, const char *auth_key, const char *followup)
+{
+	struct registrar *r = c->reg;
+	const struct picture_node *n = picture_node_by_key(r->cfg.picture, &c->report.node_key);
+	const struct store_login *l;
+	int64_t now = r->cfg.now_ns();
+
+	if (n && !key_equal(&n->row->machine, &c->machine)) {
+		log_warn("register.stolen", "node=%lld", (long long)n->row->id);
+		answer_error(c, error_text(-EADDRINUSE));
+	} else if (c->expiry_ns && c->expiry_ns <= now) {
+		if (n)
+			change_expiry(c, n, true);
+		else
+			answer(c, &(struct verdict){.is_expired = true});
+	} else if (n) {
+		known_node(c, n);
+	} else if (auth_key[0]) {
+		by_key(c, auth_key);
+	} else if ((l = followed(c, followup))) {
+		/* Held until the picture shows what became of it. */
+		snprintf(c->token, sizeof(c->token), "%s", l->token);
+	} else {
+		by_hand(c);
+	}
+}
+
+static int read_request(struct register_call *c, const json_t *root, struct json_in *in,
+			const char **auth_key, const char **followup)
+{
+	json_in_string(in, root, "Followup", followup);
+	json_in_string(in, json_in_object(in, root, "Auth"), "AuthKey", auth_key);
+	json_in_time(in, root, "Expiry", &c->expiry_ns);
+	json_in_bool(in, root, "Ephemeral", &c->is_ephemeral);
+	return node_report_read(in, root, &c->report);
+}
+
+struct register_call *registrar_request(struct registrar *r, const struct key *machine,
+					const char *body, size_t len, register_answer_fn *answer_fn,
+					void *arg)
+{
+	struct register_call *c = calloc(1, sizeof(*c));
+	const char *auth_key = "", *followup = "";
+	struct json_in in = {0};
+	json_t *root;
+
+	if (!c) {
+		answer_fn(arg, 500, "out of memory", 13);
+		return NULL;
+	}
+	c->reg = r;
+	c->machine = *machine;
+	c->answer = answer_fn;
+	c->arg = arg;
+	c->next = r->calls;
+	c->prev = &r->calls;
+	if (c->next)
+		c->next->prev = &c->next;
+	r->calls = c;
+	root = json_in_parse(&in, body, len);
+	if (!root || read_request(c, root, &in, &auth_key, &followup))
+		answer_text(c, 400, in.error, strlen(in.error));
+	else
+		decide(c, auth_key, followup);
+	json_decref(root);
+	if (c->answer)
+		return c;
+	call_release(c);
+	return NULL;
+}
+
+void registrar_node_changed(struct registrar *r, int64_t node_id)
+{
+	const struct picture_node *n = picture_node(r->cfg.picture, node_id);
+	struct register_call *c, *next;
+
+	for (c = n ? r->calls : NULL; c; c = next) {
+		next = c->next;
+		if (c->is_in_store || !c->token[0] ||
+		    !key_equal(&c->report.node_key, &n->row->node_key))
+			continue;
+		answer(c, &(struct verdict){.node = n});
+		call_release(c);
+	}
+}
+
+void registrar_login_gone(struct registrar *r, const struct store_login *l)
+{
+	struct register_call *c, *next;
+
+	/* Who was admitted has been answered: the node came first. The rest get a new URL. */
+	for (c = r->calls; c; c = next) {
+		next = c->next;
+		if (c->is_in_store || strcmp(c->token, l->token) != 0)
+			continue;
+		by_hand(c);
+		call_release(c);
+	}
+}
+
+void registrar_prune(struct registrar *r)
+{
+	const struct picture_rows *logins = &r->cfg.picture->logins;
+	int64_t before = r->cfg.now_ns() - LOGIN_LIFE_NS;
+	struct store_op *op;
+
+	for (size_t i = 0; i < logins->room; i++) {
+		const struct store_login *l = logins->at[i];
+
+		if (!l || l->created_ns >= before)
+			continue;
+		op = store_op_new(STORE_LOGIN_PRUNE, r->cfg.now_ns(), "coordinator");
+		if (op) {
+			op->expiry_ns = before;
+			store_submit(r->cfg.store, op);
+		}
+		return;
+	}
+}
+
+struct registrar *registrar_new(const struct register_config *cfg)
+{
+	struct registrar *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->cfg = *cfg;
+	return r;
+}
+
+void registrar_free(struct registrar *r)
+{
+	struct register_call *c, *next;
+
+	for (c = r ? r->calls : NULL; c; c = next) {
+		next = c->next;
+		call_unlink(c);
+		c->answer = NULL;
+		c->reg = NULL;
+		call_release(c);
+	}
+	free(r);
+}
