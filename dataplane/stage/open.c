@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sealed to clear, in passes over the batch: find the sessions, decrypt all,
+ * Sealed to clear, in passes over the batch: find the sessions (open_jobs.c), decrypt all,
  * then judge each in the order that the protocol prescribes: tag, replay window,
  * IP length, allowed source (docs/protocol/wireguard.md). Nothing of a packet
  * whose tag is wrong is looked at.
@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/stage/open_jobs.h"
 #include "dataplane/stage/stage.h"
 #include "dataplane/table/fib.h"
 #include "dataplane/table/peer.h"
@@ -30,65 +31,6 @@
 /* A peer's share of it: 16 lanes, five pings and five pongs, twice as many at a rekey. */
 #define LANE_PEER_SECOND_MAX 512
 
-/* Runs of one session in a batch from which on it is worth to look ahead. */
-#define PREFETCH_RUNS 4
-
-struct open_batch {
-	struct session *session[BATCH_MAX]; /* by job */
-	struct aead_job job[BATCH_MAX];
-	uint8_t packet_of[BATCH_MAX]; /* by job */
-	unsigned jobs;
-};
-
-/* Packets that may be opened, and in how many runs of one receiver index. */
-struct open_list {
-	uint8_t packet[BATCH_MAX];
-	unsigned n, runs;
-};
-
-/*
- * With many peers each step of session, window and peer is a line that is not in the
- * cache: all packets take one step before the first one takes the next.
- */
-static void list_data(const struct worker *w, struct batch *b, struct open_list *l)
-{
-	uint32_t last = 0;
-
-	l->n = 0;
-	l->runs = 0;
-	for (unsigned i = 0; i < b->n; i++) {
-		struct packet *p = &b->pkts[i];
-
-		if (p->drop != DROP_NONE || p->kind != PACKET_DATA)
-			continue;
-		p->session = le32_get(&((const struct wg_msg_data *)p->data)->receiver);
-		if (p->session != last || !l->runs) {
-			last = p->session;
-			l->runs++;
-			session_prefetch_slot(w->dp->sessions, last);
-		}
-		l->packet[l->n++] = (uint8_t)i;
-	}
-}
-
-static void prefetch_sessions(const struct worker *w, const struct batch *b,
-			      const struct open_list *l)
-{
-	for (unsigned i = 0; i < l->n; i++) {
-		const struct session *s =
-			session_in_slot(w->dp->sessions, b->pkts[l->packet[i]].session);
-
-		if (s)
-			session_prefetch_rx(s);
-	}
-}
-
-static void prefetch_peer(const struct session *s, uint64_t counter)
-{
-	replay_prefetch(&s->replay, counter);
-	peer_prefetch(s->peer);
-}
-
 /* Peers have arrived while the engine worked; the paths of those without IPv4 are compared next. */
 static void prefetch_paths(const struct open_batch *o)
 {
@@ -97,45 +39,6 @@ static void prefetch_paths(const struct open_batch *o)
 
 		if (!atomic_load_explicit(&peer->remote4, memory_order_relaxed))
 			__builtin_prefetch(peer_path_get(peer));
-	}
-}
-
-static void make_jobs(const struct worker *w, struct batch *b, const struct open_list *l,
-		      bool is_large, struct open_batch *o)
-{
-	enum drop_reason why = DROP_OPEN_UNKNOWN_INDEX;
-	struct session *s = NULL;
-
-	for (unsigned i = 0; i < l->n; i++) {
-		struct packet *p = &b->pkts[l->packet[i]];
-		uint64_t counter = le64_get(&((const struct wg_msg_data *)p->data)->counter);
-		struct aead_job *j;
-
-		if (!s || s->local_index != p->session) {
-			why = DROP_OPEN_UNKNOWN_INDEX;
-			s = session_find(w->dp->sessions, p->session);
-			if (s) {
-				why = b->now_ns >= s->expire_ns ? DROP_OPEN_EXPIRED : DROP_NONE;
-				if (is_large)
-					prefetch_peer(s, counter);
-			}
-		}
-		if (why != DROP_NONE) {
-			packet_drop(p, why);
-			continue;
-		}
-		if (counter >= WG_REJECT_AFTER_MESSAGES) {
-			packet_drop(p, DROP_OPEN_COUNTER_LIMIT);
-			continue;
-		}
-		o->session[o->jobs] = s;
-		o->packet_of[o->jobs] = l->packet[i];
-		j = &o->job[o->jobs++];
-		j->key = s->recv_key;
-		j->counter = counter;
-		j->src = p->data + WG_DATA_HEADER_BYTES;
-		j->dst = p->data + WG_DATA_HEADER_BYTES;
-		j->len = p->len - WG_DATA_MIN_BYTES;
 	}
 }
 
@@ -442,20 +345,13 @@ static void warm_sources(const struct worker *w, const struct batch *b, const st
 
 void open_burst(struct worker *w, struct batch *b)
 {
-	bool is_large = session_table_is_large(w->dp->sessions);
-	struct open_list l;
 	struct open_batch o;
 
-	o.jobs = 0;
-	list_data(w, b, &l);
-	is_large = is_large && l.runs >= PREFETCH_RUNS;
-	if (is_large)
-		prefetch_sessions(w, b, &l);
-	make_jobs(w, b, &l, is_large, &o);
+	open_jobs_make(w, b, &o);
 	if (o.jobs == 0)
 		return;
 	w->engine->open(w->aead, o.job, o.jobs);
-	if (is_large)
+	if (o.is_ahead)
 		prefetch_paths(&o);
 	if (fib_is_large(w->dp->mesh))
 		warm_sources(w, b, &o);
