@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "controlplane/node/dp_refresh.h"
 #include "controlplane/net/http.h"
+#include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/status.h"
 #include "lib/base/bug.h"
 #include "lib/base/log.h"

@@ -123,13 +123,7 @@ static void run(struct rig *r)
 
 static const json_t *recorded(const char *name)
 {
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(exchanges, i, one) if (strcmp(vector_text(one, "name"), name) ==
-						  0) return json_object_get(one, "json");
-	fail_msg("no exchange named %s", name);
-	return NULL;
+	return json_object_get(vector_named(exchanges, name), "json");
 }
 
 static struct key key_in(const json_t *object, const char *name, const char *prefix)

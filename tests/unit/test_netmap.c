@@ -28,13 +28,7 @@ static json_t *exchanges, *edges, *frames;
 
 static const json_t *recorded(const char *name)
 {
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(exchanges, i, one) if (strcmp(vector_text(one, "name"), name) ==
-						  0) return json_object_get(one, "json");
-	fail_msg("no exchange named %s", name);
-	return NULL;
+	return json_object_get(vector_named(exchanges, name), "json");
 }
 
 static int try_json(struct netmap **m, const json_t *message, struct json_in *in)

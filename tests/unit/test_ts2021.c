@@ -501,8 +501,7 @@ static void nonsense(void **state)
 		{"POST /ts2021 HTTP/1.1\r\nUpgrade: tailscale-control-protocol\r\n"
 		 "X-Tailscale-Handshake: QUJD\r\n\r\n",
 		 "wrong handshake initiation size"},
-		{"\x16\x03\x01\x02\x01\x01\xfc\x03\x03\n\n",
-		 "no request that is served here"},
+		{"\x16\x03\x01\x02\x01\x01\xfc\x03\x03\n\n", "no request that is served here"},
 		{"GET /key HTTP/9.9\r\n\r\n", "no request that is served here"},
 	};
 	struct world w;

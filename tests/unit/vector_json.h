@@ -29,6 +29,18 @@ static inline const char *vector_text(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
+/* The object of a list whose "name" is this. */
+static inline const json_t *vector_named(const json_t *list, const char *name)
+{
+	const json_t *one, *found = NULL;
+	size_t i;
+
+	json_array_foreach(list, i, one) if (strcmp(vector_text(one, "name"), name) == 0) found =
+		one;
+	BUG_ON(!found);
+	return found;
+}
+
 /*
  * The bytes of object[key] in a heap buffer of exactly *len bytes, so that the
  * sanitizer sees a read behind it. The caller frees it.
