@@ -31,7 +31,8 @@ static const char usage[] =
 	"  --no-huge           run without hugepages\n"
 	"  --memory MB         memory for packet buffers (default 128)\n"
 	"  --flows N           entries of the flow table a worker (default 131072)\n"
-	"  --engine NAME       AEAD engine: mixed, mb, mb-avx512, mb-avx2, ipsecmb, sodium, ref\n"
+	"  --engine NAME       AEAD engine: mixed, mb, mb-avx512, mb-avx2, ipsecmb, sodium, ref;\n"
+	"                      of mixed, sizes by name: mixed:64=mb,1500=ipsecmb\n"
 	"                      (default: mixed, by size the faster of mb and ipsecmb)\n"
 	"  --log-level LEVEL   debug, info, warn or error (default info)\n"
 	"  --version, --help\n";

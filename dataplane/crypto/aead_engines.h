@@ -35,6 +35,13 @@ void *aead_ipsecmb_ctx_for(void (*init)(IMB_MGR *mgr));
 void *aead_mixed_ctx_for(const struct aead_mb *set, void *ipsecmb);
 
 /*
+ * "64=ipsecmb,1500=mb": gives size classes of mixed to one of its engines, whatever is
+ * measured. Control thread, before a context is made. 0, or -EINVAL with nothing changed
+ * and a sentence in why.
+ */
+int aead_mixed_force(const char *text, char *why, size_t room);
+
+/*
  * The two engines seal the same messages (lengths 0 to 300, 1420, 9000; mixed
  * keys; in place and apart) to the same bytes, and each opens the other's and
  * refuses forgeries. 0, -ENOMEM, or the 1-based number of the failing batch.

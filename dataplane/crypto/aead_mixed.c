@@ -9,12 +9,15 @@
  * are looked at in groups, which the multi-buffer engine would hash side by side: eights, or
  * with AVX2 fours. A full group of one class, and a message alone, goes where its samples
  * were faster; what either engine takes for any other group follows from the costs that
- * the samples are made of.
+ * the samples are made of. A class that was given away by name (aead_mixed_force) goes where
+ * it was given.
  *
  * A context belongs to one worker.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <x86intrin.h>
 
 #include "dataplane/crypto/aead_engines.h"
@@ -41,7 +44,7 @@ struct sample {
 	int64_t many, alone;
 };
 
-enum { MB, IPSECMB };
+enum { MB, IPSECMB, MEASURED };
 
 /* Sixteenths of a tick. */
 struct costs {
@@ -61,6 +64,9 @@ struct mixed_ctx {
 	struct sample samples[CLASSES][2];
 	struct costs costs;
 };
+
+/* What the operator said of a class; control thread, before there is a context. */
+static uint8_t forced[CLASSES] = {[0 ... CLASSES - 1] = MEASURED};
 
 static_assert(CLASSES <= AEAD_CHOICES_MAX, "choices() has room");
 
@@ -228,13 +234,67 @@ static void *mixed_ctx_new(void)
 	return aead_mixed_ctx_for(aead_mb_best(), aead_ipsecmb.ctx_new());
 }
 
+/* "64": the class of messages up to 64 bytes; -1 = there is no such one. */
+static int class_named(const char *text, size_t len)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < CLASSES; i++) {
+		snprintf(name, sizeof(name), "%u", class_bytes[i]);
+		if (strlen(name) == len && memcmp(name, text, len) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static int engine_named(const char *text, size_t len)
+{
+	if (len == 2 && memcmp(text, "mb", 2) == 0)
+		return MB;
+	if (len == strlen(aead_ipsecmb.name) && memcmp(text, aead_ipsecmb.name, len) == 0)
+		return IPSECMB;
+	return MEASURED;
+}
+
+int aead_mixed_force(const char *text, char *why, size_t room)
+{
+	uint8_t wanted[CLASSES];
+
+	memset(wanted, MEASURED, sizeof(wanted));
+	for (;;) {
+		size_t len = strcspn(text, ","), name = strcspn(text, "=,");
+		int class = class_named(text, name);
+		int engine = name < len ? engine_named(text + name + 1, len - name - 1) : MEASURED;
+		int at;
+
+		if (class < 0 || engine == MEASURED) {
+			at = snprintf(why, room,
+				      "\"%.*s\" is no SIZE=ENGINE; engines are mb and %s, sizes",
+				      (int)(len < 32 ? len : 32), text, aead_ipsecmb.name);
+			for (unsigned i = 0; i < CLASSES && at > 0 && (size_t)at < room; i++)
+				at += snprintf(why + at, room - (size_t)at, " %u", class_bytes[i]);
+			return -EINVAL;
+		}
+		wanted[class] = (uint8_t)engine;
+		if (!text[len])
+			break;
+		text += len + 1;
+	}
+	memcpy(forced, wanted, sizeof(forced));
+	return 0;
+}
+
 static bool is_mb_many(const struct mixed_ctx *c, unsigned class)
 {
+	if (forced[class] != MEASURED)
+		return forced[class] == MB;
 	return c->samples[class][MB].many <= c->samples[class][IPSECMB].many;
 }
 
 static bool is_mb_alone(const struct mixed_ctx *c, unsigned class)
 {
+	if (forced[class] != MEASURED)
+		return forced[class] == MB;
 	return c->samples[class][MB].alone <= c->samples[class][IPSECMB].alone;
 }
 
@@ -258,7 +318,9 @@ static bool is_for_mb(const struct mixed_ctx *c, struct aead_job *const *sorted,
 	unsigned class = class_of(sorted[0]->len);
 	int64_t text_blocks = 0, lanes, calls = is_all, other = 0;
 
-	if (n == c->set->hashes && class_of(sorted[n - 1]->len) == class)
+	/* A group of several classes goes by its longest message. */
+	if (forced[class] != MEASURED ||
+	    (n == c->set->hashes && class_of(sorted[n - 1]->len) == class))
 		return is_mb_many(c, class);
 	for (unsigned i = 0; i < n; i++) {
 		text_blocks += blocks(sorted[i]->len);

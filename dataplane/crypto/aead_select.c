@@ -88,10 +88,18 @@ static void why_unknown(const char *name)
 		at += snprintf(why_text + at, sizeof(why_text) - (size_t)at, " %s", names[i]);
 }
 
+#define MIXED_FORCED "mixed:"
+
 const struct aead_engine *aead_select(const char *name, const char **why)
 {
 	const struct aead_engine *chosen = NULL;
 	bool is_known = false;
+
+	if (name && strncmp(name, MIXED_FORCED, strlen(MIXED_FORCED)) == 0) {
+		if (aead_mixed_force(name + strlen(MIXED_FORCED), why_text, sizeof(why_text)))
+			return refuse(why);
+		name = aead_mixed.name;
+	}
 
 	for (const struct aead_engine *const *e = aead_engines; *e; e++) {
 		bool is_asked = name && is_name_of(name, *e);

@@ -95,6 +95,20 @@ def engines():
                 for kind in ("many", "alone"):
                     ticks = size[kind + "_ticks"]
                     check(ticks[size[kind]] == min(ticks.values()) > 0, text)
+            sizes_by_name()
+
+
+def sizes_by_name():
+    """Two sizes are given away by name, the others stay as they were measured."""
+    with Lab(name="sizes") as lab:
+        _, text = start(lab, "--port", PORT, "--no-huge", "--engine", "mixed:64=ipsecmb,9000=mb")
+        sizes = {s["up_to"]: s for s in json.loads(text)["workers"][0]["sizes"]}
+        for up_to, want in ((64, "ipsecmb"), (9000, "mb-")):
+            for kind in ("many", "alone"):
+                check(sizes[up_to][kind].startswith(want), text)
+        for kind in ("many", "alone"):
+            ticks = sizes[512][kind + "_ticks"]
+            check(ticks[sizes[512][kind]] == min(ticks.values()), text)
 
 
 def workers_pinned():
@@ -114,6 +128,9 @@ def refusals():
         (("--port", "xdp:wan=nosuch0,lan=nosuch1,listen=41641,tun=cw0", "--no-huge"), "nosuch0"),
         (("--port", PORT, "--engine", "enigma"), "enigma"),
         (("--port", PORT, "--engine", "ipsec-mb"), "nearest is ipsecmb"),
+        (("--port", PORT, "--engine", "mixed:65=mb"), "65=mb"),
+        (("--port", PORT, "--engine", "mixed:64=sodium"), "engines are mb and ipsecmb"),
+        (("--port", PORT, "--engine", "mixed:"), "sizes 64 128 256"),
         (("--port", PORT, "--workers", "0"), "--workers 0"),
         (("--port", PORT, "--workers", "2", "--cpus", "0,1"), "--cpus"),
         (("--port", PORT, "--frobnicate"), "frobnicate"),
