@@ -176,8 +176,8 @@ static void problems(void **state)
 {
 	static const char *const bad[] = {
 		"{\"AdvertiseRoutes\":[\"0.0.0.0/0\"],\"AdvertiseRoutesSet\":true}",
-		"{\"AdvertiseRoutes\":[\"0.0.0.0/0\",\"::/0\"],\"AdvertiseRoutesSet\":true,"
-		"\"ExitNodeID\":\"n1\",\"ExitNodeIDSet\":true}",
+		("{\"AdvertiseRoutes\":[\"0.0.0.0/0\",\"::/0\"],\"AdvertiseRoutesSet\":true,"
+		 "\"ExitNodeID\":\"n1\",\"ExitNodeIDSet\":true}"),
 		"{\"RunSSH\":true,\"RunSSHSet\":true}",
 	};
 	json_t *prefs = prefs_new();
