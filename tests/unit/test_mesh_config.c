@@ -49,7 +49,7 @@ static struct netmap *map_of(const char *text)
 {
 	struct json_in in;
 	json_t *message = json_in_parse(&in, text, strlen(text));
-	struct netmap *m;
+	struct netmap *m = NULL;
 
 	if (!message || netmap_apply(NULL, message, NOW, &m, &in))
 		fail_msg("%s", in.error);
