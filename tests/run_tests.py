@@ -191,6 +191,7 @@ def groups(everything):
         ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
                                   "boringtun-cli", "tailscaled", "tailscale", "control"], 3600)),
         ("control", script_group(py("tests/interop/test_control.py"), 300, lab_env)),
+        ("coord", script_group(py("tests/interop/test_coord.py"), 300, lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:

@@ -25,9 +25,10 @@ _causeway()
 		esac
 	done
 	case $verb,$sub in
-	,*) words="status dp reload down up debug completion version help" ;;
+	,*) words="status dp coord reload down up debug completion version help" ;;
 	dp,) words="show" ;;
 	dp,show) words="ports workers peers sessions routes rules flows counters latency --limit" ;;
+	coord,) words="users keys nodes routes logins audit derp backup" ;;
 	debug,) words="import" ;;
 	debug,import) words="--state --force --allow-all" ;;
 	completion,) words="bash" ;;

@@ -9,9 +9,10 @@
 
 #include <stdbool.h>
 
-#define CLI_SOCKET_DEFAULT    "/run/causeway/causewayd.sock"
-#define CLI_DP_SOCKET_DEFAULT "/run/causeway/dp.sock"
-#define CLI_STATE_DEFAULT     "/var/lib/causeway"
+#define CLI_SOCKET_DEFAULT	 "/run/causeway/causewayd.sock"
+#define CLI_COORD_SOCKET_DEFAULT "/run/causeway/coord.sock"
+#define CLI_DP_SOCKET_DEFAULT	 "/run/causeway/dp.sock"
+#define CLI_STATE_DEFAULT	 "/var/lib/causeway"
 
 /* Promised to scripts, in causeway(1). */
 enum cli_exit {
@@ -55,6 +56,7 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
 int cli_usage(const struct cli *cli, const char *verb);
 
 int cmd_status(const struct cli *cli, int argc, char **argv);
+int cmd_coord(const struct cli *cli, int argc, char **argv);
 int cmd_dp(const struct cli *cli, int argc, char **argv);
 int cmd_reload(const struct cli *cli, int argc, char **argv);
 int cmd_down(const struct cli *cli, int argc, char **argv);

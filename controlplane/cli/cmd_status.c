@@ -104,7 +104,7 @@ int cmd_status(const struct cli *cli, int argc, char **argv)
 
 	if (argc != 1)
 		return cli_usage(cli, "status");
-	code = daemon_request(cli, "GET", "/localapi/v0/status", &answer);
+	code = daemon_request(cli, "GET", "/localapi/v0/status", NULL, &answer);
 	if (code != CLI_OK)
 		return code;
 	root = json_loadb(answer.body, answer.body_len, 0, &jerr);

@@ -19,18 +19,18 @@ static const char *cleaned(char *text)
 	return text;
 }
 
-int daemon_request(const struct cli *cli, const char *method, const char *path,
+int daemon_request(const struct cli *cli, const char *method, const char *path, const char *body,
 		   struct localapi_answer *answer)
 {
-	int rc = localapi_call(cli->socket, method, path, answer);
+	int rc = localapi_call(cli->socket, method, path, body, answer);
 	int code;
 
 	if (rc == -EBADMSG || rc == -EFBIG || rc == -ENOMEM)
-		return cli_fail(cli, CLI_FAILED, "%s does not answer as causewayd does: %s",
+		return cli_fail(cli, CLI_FAILED, "%s does not answer as our daemons do: %s",
 				cli->socket, strerror(-rc));
 	if (rc < 0)
 		return cli_fail(cli, CLI_UNREACHABLE,
-				"cannot reach causewayd at %s: %s (is it running? another socket: "
+				"cannot reach the daemon at %s: %s (is it running? another socket: "
 				"--socket)",
 				cli->socket, strerror(-rc));
 	if (answer->status == 200 || answer->status == 204)
@@ -38,7 +38,7 @@ int daemon_request(const struct cli *cli, const char *method, const char *path,
 	if (answer->body_len > 0)
 		code = cli_fail(cli, CLI_FAILED, "%s", cleaned(answer->body));
 	else
-		code = cli_fail(cli, CLI_FAILED, "causewayd answered %d to %s %s", answer->status,
+		code = cli_fail(cli, CLI_FAILED, "the daemon answered %d to %s %s", answer->status,
 				method, path);
 	localapi_answer_fini(answer);
 	return code;
@@ -47,7 +47,7 @@ int daemon_request(const struct cli *cli, const char *method, const char *path,
 int daemon_post(const struct cli *cli, const char *path, const char *text)
 {
 	struct localapi_answer answer;
-	int code = daemon_request(cli, "POST", path, &answer);
+	int code = daemon_request(cli, "POST", path, NULL, &answer);
 
 	if (code != CLI_OK)
 		return code;

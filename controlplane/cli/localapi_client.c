@@ -34,22 +34,23 @@ static int set_timeouts(int fd, uint64_t until_ns)
 	return 0;
 }
 
-static int send_request(int fd, const char *method, const char *path)
+static int send_request(int fd, const char *method, const char *path, const char *body)
 {
-	char request[512];
-	int len = snprintf(request, sizeof(request),
+	char *request;
+	int len = asprintf(&request,
 			   "%s %s HTTP/1.1\r\n"
 			   "Host: local-tailscaled.sock\r\n"
 			   "User-Agent: causeway/" CAUSEWAY_VERSION "\r\n"
 			   "Connection: close\r\n"
-			   "Content-Length: 0\r\n"
-			   "\r\n",
-			   method, path);
+			   "Content-Length: %zu\r\n"
+			   "\r\n%s",
+			   method, path, strlen(body), body);
 	ssize_t n;
 
-	if (len < 0 || (size_t)len >= sizeof(request))
-		return -ENAMETOOLONG;
+	if (len < 0)
+		return -ENOMEM;
 	n = send(fd, request, (size_t)len, MSG_NOSIGNAL);
+	free(request);
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return n == len ? 0 : -EPIPE;
@@ -89,7 +90,7 @@ static int read_reply(int fd, uint64_t until_ns, char **data, struct http_reply 
 	return rc < 0 ? rc : 0;
 }
 
-int localapi_call(const char *socket_path, const char *method, const char *path,
+int localapi_call(const char *socket_path, const char *method, const char *path, const char *body,
 		  struct localapi_answer *answer)
 {
 	uint64_t until_ns = clock_now_ns() + TIMEOUT_SEC * NS_PER_SEC;
@@ -102,7 +103,7 @@ int localapi_call(const char *socket_path, const char *method, const char *path,
 		return fd;
 	rc = set_timeouts(fd, until_ns);
 	if (rc == 0)
-		rc = send_request(fd, method, path);
+		rc = send_request(fd, method, path, body ? body : "");
 	if (rc == 0)
 		rc = read_reply(fd, until_ns, &data, &reply);
 	close(fd);

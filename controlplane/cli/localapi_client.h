@@ -15,10 +15,10 @@ struct localapi_answer {
 };
 
 /*
- * 0 with an answer of any status; -ENOENT, -ECONNREFUSED, -EACCES and the like: not
- * connected; -ETIMEDOUT, -EPIPE; -EBADMSG: what came is no HTTP; -EFBIG.
+ * body: JSON, NULL: none. 0 with an answer of any status; -ENOENT, -ECONNREFUSED, -EACCES and the
+ * like: not connected; -ETIMEDOUT, -EPIPE; -EBADMSG: what came is no HTTP; -EFBIG.
  */
-int localapi_call(const char *socket_path, const char *method, const char *path,
+int localapi_call(const char *socket_path, const char *method, const char *path, const char *body,
 		  struct localapi_answer *answer);
 void localapi_answer_fini(struct localapi_answer *answer);
 
