@@ -107,6 +107,10 @@ static int on_header(const uint8_t *name, size_t name_len, const uint8_t *v, siz
 		snprintf(req->upgrade, sizeof(req->upgrade), "%.*s", (int)len, (const char *)v);
 	if (name_is(name, name_len, "x-tailscale-handshake"))
 		snprintf(req->handshake, sizeof(req->handshake), "%.*s", (int)len, (const char *)v);
+	if (name_is(name, name_len, "x-tailscale-challenge") && len < sizeof(req->challenge))
+		snprintf(req->challenge, sizeof(req->challenge), "%.*s", (int)len, (const char *)v);
+	if (name_is(name, name_len, "derp-fast-start"))
+		req->derp_fast_start = name_is(v, len, "1");
 	if (name_is(name, name_len, "expect"))
 		req->expects_continue = name_is(v, len, "100-continue");
 	if (name_is(name, name_len, "content-length"))

@@ -24,9 +24,11 @@ struct http_request {
 	bool has_origin; /* Origin or Referer: a browser */
 	bool keep_alive;
 	bool expects_continue;
-	char upgrade[64];    /* "" = none */
-	char handshake[192]; /* X-Tailscale-Handshake; one that is too long is cut */
-	const uint8_t *body; /* into the buffer */
+	char upgrade[64];     /* "" = none */
+	char handshake[192];  /* X-Tailscale-Handshake; one that is too long is cut */
+	char challenge[65];   /* X-Tailscale-Challenge; one that is too long is "" */
+	bool derp_fast_start; /* Derp-Fast-Start: 1 */
+	const uint8_t *body;  /* into the buffer */
 	size_t body_len;
 };
 

@@ -221,6 +221,12 @@ size_t derp_present_put(uint8_t *out, const struct derp_present *p)
 	return at;
 }
 
+void derp_restarting_put(uint8_t *out, uint32_t reconnect_ms, uint32_t try_for_ms)
+{
+	be32_put((wire_be32 *)out, reconnect_ms);
+	be32_put((wire_be32 *)(out + 4), try_for_ms);
+}
+
 int derp_restarting_get(const uint8_t *body, size_t len, uint32_t *reconnect_ms,
 			uint32_t *try_for_ms)
 {

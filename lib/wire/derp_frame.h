@@ -109,6 +109,8 @@ int derp_gone_get(const uint8_t *body, size_t len, uint8_t key[DERP_KEY_BYTES], 
 int derp_present_get(const uint8_t *body, size_t len, struct derp_present *out);
 /* Writes the body and returns its bytes; without an app name it ends with the flags. */
 size_t derp_present_put(uint8_t *out, const struct derp_present *p);
+/* Writes 8 bytes. */
+void derp_restarting_put(uint8_t *out, uint32_t reconnect_ms, uint32_t try_for_ms);
 int derp_restarting_get(const uint8_t *body, size_t len, uint32_t *reconnect_ms,
 			uint32_t *try_for_ms);
 

@@ -6,7 +6,7 @@
 #   build.sh [NAME…]     build what is missing (all, or the named ones); exit 1 if any failed
 #   build.sh --path NAME print the path a built program has
 #
-# Names: wireguard-go boringtun-cli tailscaled tailscale control
+# Names: wireguard-go boringtun-cli tailscaled tailscale control derper derpclient
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${CAUSEWAY_CACHE:-/var/cache/causeway}
@@ -21,9 +21,9 @@ path_of() {
 	case $1 in
 	wireguard-go) echo "$cache/bin/wireguard-go-$(version golang.zx2c4.com/wireguard)" ;;
 	boringtun-cli) echo "$cache/bin/boringtun-cli-$boringtun" ;;
-	tailscaled | tailscale) echo "$cache/bin/$1-$(version tailscale.com)" ;;
-	control) echo "$cache/bin/control-$(version tailscale.com)-$(cksum <"$here/control/main.go" |
-		cut -d ' ' -f 1)" ;;
+	tailscaled | tailscale | derper) echo "$cache/bin/$1-$(version tailscale.com)" ;;
+	control | derpclient) echo "$cache/bin/$1-$(version tailscale.com)-$(
+		cksum <"$here/$1/main.go" | cut -d ' ' -f 1)" ;;
 	*) return 1 ;;
 	esac
 }
@@ -36,8 +36,8 @@ go_build() {
 build_one() {
 	case $1 in
 	wireguard-go) go_build golang.zx2c4.com/wireguard "$2" ;;
-	tailscaled | tailscale) go_build "tailscale.com/cmd/$1" "$2" ;;
-	control) go_build ./control "$2" ;;
+	tailscaled | tailscale | derper) go_build "tailscale.com/cmd/$1" "$2" ;;
+	control | derpclient) go_build "./$1" "$2" ;;
 	boringtun-cli)
 		command -v cargo >/dev/null || { echo "no cargo" >&2; return 1; }
 		nice -n 19 cargo install --quiet --locked --root "$cache/boringtun-$boringtun" \
@@ -53,7 +53,7 @@ if [ "${1:-}" = --path ]; then
 	exit
 fi
 
-[ $# -gt 0 ] || set -- wireguard-go boringtun-cli tailscaled tailscale control
+[ $# -gt 0 ] || set -- wireguard-go boringtun-cli tailscaled tailscale control derper derpclient
 mkdir -p "$cache/bin" || exit 1
 failed=
 for name; do

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controlplane/derp/worker.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <netinet/tcp.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "controlplane/derp/client.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define EVENTS_A_TURN	256
+#define ACCEPTS_A_TURN	64
+#define LISTEN_BACKLOG	1024
+#define LETTER_BYTES	65536
+#define LETTERS_WAITING 64 /* more than these: packets for that worker are dropped */
+#define SWEEP_NS	NS_PER_SEC
+#define WAIT_MS		1000
+#define RETRY_MS	2
+#define USER_TIMEOUT_MS 15000
+#define NOT_SENT_BYTES	262144
+#define RECONNECT_MS	1000
+#define TRY_FOR_MS	60000
+#define TRIM_LEAST	256 /* clients */
+
+/* --- letters --- */
+
+static struct letter *letter_with_room(struct outbox *o, size_t len)
+{
+	struct letter *l = o->open;
+	size_t room = len > LETTER_BYTES ? len : LETTER_BYTES;
+
+	if (l && l->room - l->len >= len)
+		return l;
+	if (l) {
+		if (o->last)
+			o->last->next = l;
+		else
+			o->first = l;
+		o->last = l;
+		o->waiting++;
+	}
+	o->open = malloc(sizeof(*l) + room);
+	if (o->open)
+		*o->open = (struct letter){.room = room};
+	return o->open;
+}
+
+bool worker_post(struct worker *w, unsigned to, const struct message *m, const void *data)
+{
+	struct outbox *o = &w->outboxes[to];
+	size_t len = (sizeof(*m) + m->len + 7) & ~7ul;
+	struct letter *l;
+
+	if (m->type == MESSAGE_PACKET && o->waiting > LETTERS_WAITING)
+		return false;
+	l = letter_with_room(o, len);
+	if (!l)
+		return false;
+	memcpy(l->data + l->len, m, sizeof(*m));
+	if (m->len)
+		memcpy(l->data + l->len + sizeof(*m), data, m->len);
+	l->len += len;
+	return true;
+}
+
+void worker_tell(struct worker *w, const struct message *m, const void *data)
+{
+	for (unsigned i = 0; i < w->relay->worker_count; i++)
+		if (i != w->index && !worker_post(w, i, m, data))
+			log_error("relay.memory", "worker=%u", w->index);
+}
+
+/* Posts what was written in this turn; true if something still waits. */
+static bool post_letters(struct worker *w)
+{
+	bool waits = false;
+
+	for (unsigned i = 0; i < w->relay->worker_count; i++) {
+		struct outbox *o = &w->outboxes[i];
+		struct worker *to = &w->relay->workers[i];
+		uint64_t one = 1;
+		bool posted = false;
+
+		if (o->open) {
+			struct letter *l = o->open;
+
+			o->open = NULL;
+			if (o->last)
+				o->last->next = l;
+			else
+				o->first = l;
+			o->last = l;
+			o->waiting++;
+		}
+		while (o->first) {
+			struct letter *next = o->first->next;
+
+			if (!mailbox_put(&to->mailboxes[w->index], o->first))
+				break;
+			o->first = next;
+			o->waiting--;
+			posted = true;
+		}
+		if (!o->first)
+			o->last = NULL;
+		else
+			waits = true;
+		if (posted && write(to->event_fd, &one, sizeof(one)) < 0)
+			log_error("relay.wake", "error=\"%s\"", strerror(errno));
+	}
+	return waits;
+}
+
+static void read_letters(struct worker *w)
+{
+	struct letter *l;
+
+	for (unsigned i = 0; i < w->relay->worker_count; i++)
+		while ((l = mailbox_take(&w->mailboxes[i]))) {
+			for (size_t at = 0; at < l->len;) {
+				struct message m;
+
+				memcpy(&m, l->data + at, sizeof(m));
+				frames_on_message(w, &m, l->data + at + sizeof(m));
+				at += (sizeof(m) + m.len + 7) & ~7ul;
+			}
+			free(l);
+		}
+}
+
+/* --- a turn --- */
+
+static void accept_clients(struct worker *w, int listen_fd)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof(ss);
+		int fd = accept4(listen_fd, (struct sockaddr *)&ss, &len,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int on = 1, timeout = USER_TIMEOUT_MS, low = NOT_SENT_BYTES;
+		struct endpoint from;
+
+		if (fd < 0)
+			return;
+		if (atomic_load(&w->relay->clients) >= w->relay->limits.max_clients ||
+		    endpoint_from_sockaddr((struct sockaddr *)&ss, len, &from)) {
+			COUNT(w, refused, 1);
+			close(fd);
+			continue;
+		}
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+		/* What waits shall wait with us, where it can be dropped. */
+		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
+		client_accept(w, fd, &from);
+	}
+}
+
+static bool is_listen(const struct worker *w, const void *ptr, int *fd)
+{
+	for (unsigned i = 0; i < w->listen_count; i++)
+		if (ptr == &w->listens[i]) {
+			*fd = w->listens[i];
+			return true;
+		}
+	return false;
+}
+
+static void on_event(struct worker *w, const struct epoll_event *ev)
+{
+	uint64_t count;
+	int fd;
+
+	if (is_listen(w, ev->data.ptr, &fd)) {
+		accept_clients(w, fd);
+	} else if (ev->data.ptr == w) {
+		if (read(w->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+			log_error("relay.wake", "error=\"%s\"", strerror(errno));
+	} else {
+		struct client *c = ev->data.ptr;
+
+		if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			client_read(c);
+		if (ev->events & EPOLLOUT)
+			client_mark_dirty(c);
+	}
+}
+
+static void read_ready(struct worker *w)
+{
+	struct client *list = w->ready;
+
+	w->ready = NULL;
+	while (list) {
+		struct client *c = list;
+
+		list = c->next_ready;
+		c->is_ready = false;
+		client_read(c);
+	}
+}
+
+static void write_dirty(struct worker *w)
+{
+	while (w->dirty) {
+		struct client *c = w->dirty;
+
+		w->dirty = c->next_dirty;
+		c->is_dirty = false;
+		client_write(c);
+	}
+}
+
+/* The dead are in no list any more: read_ready and write_dirty have run. */
+static void free_dead(struct worker *w)
+{
+	while (w->dead) {
+		struct client *c = w->dead;
+
+		if (c->is_ready)
+			return;
+		w->dead = c->next_dead;
+		free(c);
+	}
+}
+
+/* After a crowd has left, what the allocator kept for it goes back to the system. */
+static void trim(struct worker *w)
+{
+	uint32_t now = atomic_load(&w->relay->clients);
+
+	if (now > w->most_clients)
+		w->most_clients = now;
+	if (w->most_clients < TRIM_LEAST || now > w->most_clients / 2)
+		return;
+	w->most_clients = now;
+	malloc_trim(0);
+}
+
+static void sweep(struct worker *w)
+{
+	if (w->now_ns < w->next_sweep_ns)
+		return;
+	w->next_sweep_ns = w->now_ns + SWEEP_NS;
+	for (uint32_t i = 0; i < w->slot_count; i++)
+		if (w->slots[i])
+			client_sweep(w->slots[i]);
+	if (w->index == 0)
+		trim(w);
+}
+
+static void say_restarting(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->slot_count; i++) {
+		struct client *c = w->slots[i];
+		uint8_t *p = c && c->state == CLIENT_UP ? client_control(c, DERP_HEADER_BYTES + 8)
+							: NULL;
+
+		if (!p)
+			continue;
+		derp_header_put(p, DERP_RESTARTING, 8);
+		derp_restarting_put(p + DERP_HEADER_BYTES, RECONNECT_MS, TRY_FOR_MS);
+	}
+	write_dirty(w);
+}
+
+/* 0 while there is work, else how long to sleep. */
+static int wait_ms(const struct worker *w, bool letters_wait)
+{
+	for (const struct client *c = w->ready; c; c = c->next_ready)
+		if (c->resume_ns <= w->now_ns)
+			return 0;
+	return w->ready || letters_wait ? RETRY_MS : WAIT_MS;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct epoll_event events[EVENTS_A_TURN];
+	bool letters_wait = false;
+
+	while (!atomic_load_explicit(&w->relay->stop, memory_order_relaxed)) {
+		int n = epoll_wait(w->epoll_fd, events, EVENTS_A_TURN, wait_ms(w, letters_wait));
+
+		w->now_ns = clock_now_ns();
+		read_letters(w);
+		read_ready(w);
+		for (int i = 0; i < n; i++)
+			on_event(w, &events[i]);
+		sweep(w);
+		/* First the letters: a client that reads ServerInfo is known to all workers. */
+		letters_wait = post_letters(w);
+		write_dirty(w);
+		letters_wait |= post_letters(w);
+		free_dead(w);
+	}
+	say_restarting(w);
+	return NULL;
+}
+
+/* --- start and stop --- */
+
+static int listen_on(const struct endpoint *e, const struct relay_limits *limits)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(e, &ss);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1, off = 0, window = (int)limits->receive_window, rc;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (ss.ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	/* Inherited. It bounds what a sender has in flight while the relay has no time for it. */
+	if (window)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+	if (bind(fd, (struct sockaddr *)&ss, len) || listen(fd, LISTEN_BACKLOG)) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+static int watch(struct worker *w, int fd, void *what)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = what};
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static int worker_init(struct worker *w, const struct endpoint *listens, unsigned count,
+		       uint64_t secret)
+{
+	unsigned workers = w->relay->worker_count;
+	int rc = directory_init(&w->directory, secret);
+
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	w->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	w->flows = calloc(FLOW_BUCKETS, sizeof(*w->flows));
+	w->outboxes = calloc(workers, sizeof(*w->outboxes));
+	w->mailboxes = aligned_alloc(64, workers * sizeof(*w->mailboxes));
+	w->scratch = malloc(SCRATCH_BYTES);
+	if (rc || w->epoll_fd < 0 || w->event_fd < 0 || !w->flows || !w->outboxes ||
+	    !w->mailboxes || !w->scratch)
+		return -ENOMEM;
+	memset(w->mailboxes, 0, workers * sizeof(*w->mailboxes));
+	rc = watch(w, w->event_fd, w);
+	for (unsigned i = 0; i < count && !rc; i++) {
+		int fd = listen_on(&listens[i], &w->relay->limits);
+
+		if (fd < 0)
+			return fd;
+		w->listens[w->listen_count++] = fd;
+		rc = watch(w, fd, &w->listens[i]);
+	}
+	return rc;
+}
+
+static void worker_fini(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->slot_count; i++)
+		if (w->slots[i])
+			client_close(w->slots[i]);
+	w->ready = w->dirty = NULL;
+	for (struct client *c = w->dead; c; c = w->dead) {
+		w->dead = c->next_dead;
+		free(c);
+	}
+	for (unsigned i = 0; i < w->relay->worker_count && w->outboxes; i++) {
+		struct outbox *o = &w->outboxes[i];
+		struct letter *l;
+
+		free(o->open);
+		while ((l = o->first)) {
+			o->first = l->next;
+			free(l);
+		}
+		while (w->mailboxes && (l = mailbox_take(&w->mailboxes[i])))
+			free(l);
+	}
+	for (unsigned i = 0; i < w->listen_count; i++)
+		close(w->listens[i]);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	if (w->event_fd >= 0)
+		close(w->event_fd);
+	directory_fini(&w->directory);
+	queue_pool_fini(&w->pool);
+	free(w->flows);
+	free(w->slots);
+	free(w->free_slots);
+	free(w->outboxes);
+	free(w->mailboxes);
+	free(w->scratch);
+}
+
+static void free_workers(struct relay *r)
+{
+	for (unsigned i = 0; i < r->worker_count; i++)
+		worker_fini(&r->workers[i]);
+	free(r->workers);
+	r->workers = NULL;
+	r->worker_count = 0;
+}
+
+int relay_start(struct relay *r, const struct endpoint *listens, unsigned listen_count,
+		unsigned workers)
+{
+	uint64_t secret;
+	unsigned started = 0;
+	int rc = 0;
+
+	randombytes_buf(&secret, sizeof(secret));
+	r->started_ns = clock_now_ns();
+	r->workers = aligned_alloc(64, (workers * sizeof(*r->workers) + 63) & ~63ul);
+	if (!r->workers)
+		return -ENOMEM;
+	memset(r->workers, 0, workers * sizeof(*r->workers));
+	r->worker_count = workers;
+	for (unsigned i = 0; i < workers; i++) {
+		r->workers[i].relay = r;
+		r->workers[i].index = i;
+		r->workers[i].epoll_fd = r->workers[i].event_fd = -1;
+	}
+	for (unsigned i = 0; i < workers && !rc; i++)
+		rc = worker_init(&r->workers[i], listens, listen_count, secret);
+	while (!rc && started < workers) {
+		struct worker *w = &r->workers[started];
+
+		rc = -pthread_create(&w->thread, NULL, worker_main, w);
+		started += !rc;
+	}
+	if (!rc)
+		return 0;
+	atomic_store(&r->stop, true);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(r->workers[i].thread, NULL);
+	free_workers(r);
+	return rc;
+}
+
+void relay_stop(struct relay *r)
+{
+	uint64_t one = 1;
+
+	atomic_store(&r->stop, true);
+	for (unsigned i = 0; i < r->worker_count; i++)
+		if (write(r->workers[i].event_fd, &one, sizeof(one)) < 0)
+			log_error("relay.wake", "error=\"%s\"", strerror(errno));
+	for (unsigned i = 0; i < r->worker_count; i++)
+		pthread_join(r->workers[i].thread, NULL);
+	free_workers(r);
+}
+
+uint64_t relay_counter(const struct relay *r, size_t offset)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < r->worker_count; i++) {
+		const char *at = (const char *)&r->workers[i].counters + offset;
+
+		sum += atomic_load_explicit((const _Atomic uint64_t *)at, memory_order_relaxed);
+	}
+	return sum;
+}
