@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shows the rules by which ways to a peer are judged and used: recorded comparisons and boxes, and
+ * one engine event by event.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "controlplane/path/path_peer.h"
+#include "tests/unit/vector_json.h"
+
+#define MS     NS_PER_MS
+#define SEC    NS_PER_SEC
+#define START  (100 * SEC)
+#define REGION 3
+
+static const char *vectors_dir;
+
+static json_t *load(const char *name)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", vectors_dir, name);
+	return vector_load(path);
+}
+
+static struct path_addr addr_of(const json_t *o)
+{
+	struct path_addr a = {0};
+	const char *text = vector_text(o, "addr");
+
+	if (text[0])
+		assert_int_equal(endpoint_parse(text, &a.at), 0);
+	a.vni = (uint32_t)json_integer_value(json_object_get(o, "vni"));
+	a.latency_ns = (uint64_t)json_integer_value(json_object_get(o, "latency_us")) * NS_PER_US;
+	a.wire_mtu = (uint16_t)json_integer_value(json_object_get(o, "wire_mtu"));
+	return a;
+}
+
+/* The recorded 29 pairs. */
+static void compares_as_recorded(void **state)
+{
+	json_t *root = load("path.json"), *pair;
+	size_t i;
+
+	(void)state;
+	json_array_foreach(json_object_get(root, "better_addr"), i, pair)
+	{
+		struct path_addr a = addr_of(json_object_get(pair, "a"));
+		struct path_addr b = addr_of(json_object_get(pair, "b"));
+
+		if (path_addr_is_better(&a, &b) != json_is_true(json_object_get(pair, "a_better")))
+			fail_msg("pair %zu", i);
+	}
+	assert_int_equal(i, 29);
+	json_decref(root);
+}
+
+static void refuses_addresses(void **state)
+{
+	static const char *const bad[] = {"127.0.0.1:1",  "127.3.3.40:1",	  "0.0.0.0:1",
+					  "224.0.0.1:1",  "255.255.255.255:1",	  "[::1]:1",
+					  "[::]:1",	  "[ff02::1]:1",	  "[fe80::1]:1",
+					  "[::7f00:1]:1", "[fd7a:115c:a1e0::1]:1"};
+	static const char *const good[] = {"10.0.0.1:1", "100.64.0.1:1", "[2001:db8::1]:1",
+					   "[fd00::1]:1"};
+	struct endpoint e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_int_equal(endpoint_parse(bad[i], &e), 0);
+		if (path_addr_is_allowed(&e))
+			fail_msg("%s", bad[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(endpoint_parse(good[i], &e), 0);
+		if (!path_addr_is_allowed(&e))
+			fail_msg("%s", good[i]);
+	}
+	e = (struct endpoint){{AF_INET, {10, 0, 0, 1}}, 0};
+	assert_false(path_addr_is_allowed(&e));
+}
+
+static struct key key_of(const json_t *keys, const char *name)
+{
+	struct key k;
+
+	assert_int_equal(key_parse_hex(vector_text(keys, name), &k), 0);
+	return k;
+}
+
+/* Every recorded message between the two nodes opens; a changed bit anywhere does not. */
+static void opens_recorded_boxes(void **state)
+{
+	json_t *root = load("disco.json"), *keys = json_object_get(root, "keys"), *rec;
+	struct key a = key_of(keys, "a_private"), b = key_of(keys, "b_private");
+	struct key pub_a = key_of(keys, "a_public"), pub_b = key_of(keys, "b_public");
+	struct disco_box box[2];
+	size_t i, opened = 0;
+
+	(void)state;
+	assert_int_equal(disco_box_init(&box[0], &b, &pub_b, &pub_a), 0);
+	assert_int_equal(disco_box_init(&box[1], &a, &pub_a, &pub_b), 0);
+	json_array_foreach(json_object_get(root, "messages"), i, rec)
+	{
+		uint8_t plain[DISCO_BOX_OPEN_MAX], again[DISCO_BOX_BYTES_MAX];
+		struct disco_msg m;
+		size_t len;
+		uint8_t *data = vector_bytes(rec, "packet", &len);
+
+		for (int n = 0; n < 2; n++) {
+			if (disco_box_open(&box[n], data, len, plain, &m))
+				continue;
+			opened++;
+			if (m.type == DISCO_PING && !m.ping.padding) {
+				assert_int_equal(disco_box_seal(&box[!n], &m, data + 38, again),
+						 len);
+				assert_memory_equal(again, data, len);
+			}
+			for (size_t at = 0; at < len; at += 7) {
+				data[at] ^= 1;
+				assert_int_not_equal(disco_box_open(&box[n], data, len, plain, &m),
+						     0);
+				data[at] ^= 1;
+			}
+		}
+		free(data);
+	}
+	assert_true(opened >= 6);
+	json_decref(root);
+}
+
+/* One engine, and its peer's side of the box. */
+static struct rig {
+	struct path_peer p;
+	struct path_env env;
+	struct path_self self;
+	struct endpoint own;
+	struct disco_box theirs;
+	struct key peer;
+	uint64_t now_ns;
+	struct path_action use;
+	unsigned pings, pongs, calls, needs;
+	uint8_t tx[256][DISCO_TX_ID_BYTES];
+	struct endpoint to[256];
+} rig;
+
+static void fill(void *ctx, void *buf, size_t len)
+{
+	(void)ctx;
+	randombytes_buf(buf, len);
+}
+
+static void act(void *ctx, const struct path_action *a)
+{
+	uint8_t plain[DISCO_BOX_OPEN_MAX];
+	struct disco_msg m;
+
+	(void)ctx;
+	if (a->type == PATH_USE)
+		rig.use = *a;
+	if (a->type == PATH_NEED_ENDPOINTS)
+		rig.needs++;
+	if (a->type != PATH_SEND)
+		return;
+	assert_int_equal(disco_box_open(&rig.theirs, a->bytes, a->len, plain, &m), 0);
+	if (m.type == DISCO_PING) {
+		memcpy(rig.tx[rig.pings], m.ping.tx_id, DISCO_TX_ID_BYTES);
+		rig.to[rig.pings++] = a->to;
+		assert_memory_equal(m.ping.node_key, rig.self.node.bytes, KEY_BYTES);
+	}
+	rig.pongs += m.type == DISCO_PONG;
+	if (m.type == DISCO_CALL_ME_MAYBE) {
+		rig.calls++;
+		assert_int_equal(a->region, REGION);
+		assert_true(rig.pings > 0); /* the call goes after the pings */
+	}
+}
+
+static struct endpoint at(uint8_t last)
+{
+	return (struct endpoint){{AF_INET, {203, 0, 113, last}}, 41641};
+}
+
+static int setup(void **state)
+{
+	struct endpoint e[3] = {at(1), at(2), {{AF_INET, {127, 0, 0, 1}}, 1}};
+	struct key private = {{9}};
+
+	(void)state;
+	memset(&rig, 0, sizeof(rig));
+	rig.now_ns = START;
+	rig.env = (struct path_env){NULL, fill, act};
+	rig.own = at(99);
+	rig.self = (struct path_self){.disco_private = {{7}},
+				      .node = {{5}},
+				      .endpoints = &rig.own,
+				      .endpoint_count = 1,
+				      .endpoints_ns = START};
+	crypto_scalarmult_base(rig.self.disco.bytes, rig.self.disco_private.bytes);
+	crypto_scalarmult_base(rig.peer.bytes, private.bytes);
+	if (disco_box_init(&rig.theirs, &private, &rig.peer, &rig.self.disco))
+		return -1;
+	path_peer_init(&rig.p, &rig.env, &rig.self);
+	return path_peer_set(&rig.p, &rig.peer, REGION, e, 3, START);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	path_peer_fini(&rig.p);
+	return 0;
+}
+
+static void run_to(uint64_t ns)
+{
+	for (; path_peer_next_ns(&rig.p) <= ns;) {
+		rig.now_ns = path_peer_next_ns(&rig.p);
+		path_peer_on_timer(&rig.p, rig.now_ns);
+	}
+	rig.now_ns = ns;
+}
+
+static int give(const struct disco_msg *m, const struct endpoint *from)
+{
+	uint8_t nonce[DISCO_NONCE_BYTES], buf[DISCO_BOX_BYTES_MAX];
+
+	randombytes_buf(nonce, sizeof(nonce));
+	return path_peer_on_disco(&rig.p, buf, disco_box_seal(&rig.theirs, m, nonce, buf), from,
+				  REGION, rig.now_ns);
+}
+
+static void give_pong(unsigned ping)
+{
+	struct disco_msg m = {.type = DISCO_PONG, .pong.src = rig.own};
+
+	memcpy(m.pong.tx_id, rig.tx[ping], DISCO_TX_ID_BYTES);
+	assert_int_equal(give(&m, &rig.to[ping]), 0);
+}
+
+static void give_ping(uint8_t tx, const struct endpoint *from)
+{
+	struct disco_msg m = {.type = DISCO_PING, .ping.tx_id = {tx, 1}};
+
+	assert_int_equal(give(&m, from), 0);
+}
+
+/* DERP at once; the first pong makes a way, a clearly better one replaces it. */
+static void goes_by_derp_then_direct(void **state)
+{
+	struct endpoint one = at(1), two = at(2);
+	struct path_explanation x;
+
+	(void)state;
+	assert_int_equal(rig.use.region, REGION);
+	assert_int_equal(rig.use.to.addr.family, 0);
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_int_equal(rig.pings, 2); /* not to 127.0.0.1 */
+	assert_int_equal(rig.calls, 1);
+	assert_int_equal(rig.p.counters.endpoints_refused, 1);
+	run_to(START + 50 * MS);
+	give_pong(0);
+	assert_true(endpoint_equal(&rig.use.to, &one));
+	assert_int_equal(rig.use.region, 0);
+	run_to(START + 100 * MS);
+	give_pong(1); /* slower */
+	assert_true(endpoint_equal(&rig.use.to, &one));
+	assert_true(path_peer_explain(&rig.p, 0, rig.now_ns, &x));
+	assert_int_equal(x.verdict, PATH_VERDICT_CHOSEN);
+	assert_true(path_peer_explain(&rig.p, 1, rig.now_ns, &x));
+	assert_int_equal(x.verdict, PATH_VERDICT_FEWER_POINTS);
+	assert_int_equal(x.points, 0);
+	assert_int_equal(x.best_points, 50);
+	assert_false(path_peer_explain(&rig.p, 2, rig.now_ns, &x));
+
+	path_peer_on_unreachable(&rig.p, &one, rig.now_ns);
+	assert_int_equal(rig.use.region, REGION);
+	run_to(START + 10 * SEC);
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_true(rig.pings > 2);
+	give_pong(rig.pings - 1);
+	assert_true(endpoint_equal(&rig.use.to, &two));
+}
+
+/* Without pongs trust lasts 6.5 s, then DERP comes in beside; 45 s idle ends the heartbeat. */
+static void trust_and_heartbeat(void **state)
+{
+	unsigned pings;
+
+	(void)state;
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	run_to(START + 4 * MS);
+	give_pong(0);
+	pings = rig.pings;
+	run_to(START + 3 * SEC);
+	assert_int_equal(rig.pings, pings + 1); /* the best alone */
+	run_to(START + 6500 * MS);
+	assert_int_equal(rig.use.region, 0);
+	run_to(START + 6600 * MS);
+	assert_int_equal(rig.use.region, REGION);
+	assert_int_not_equal(rig.use.to.addr.family, 0);
+	run_to(START + 12 * SEC); /* the heartbeat's pings are lost: no direct way */
+	assert_int_equal(rig.use.to.addr.family, 0);
+	run_to(START + 60 * SEC);
+	assert_true(path_peer_next_ns(&rig.p) == PATH_NEVER);
+	assert_true(rig.pings < 40);
+}
+
+static void silence_goes_by_derp_at_once(void **state)
+{
+	unsigned pings;
+
+	(void)state;
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	run_to(START + 4 * MS);
+	give_pong(0);
+	run_to(START + 2 * SEC);
+	pings = rig.pings;
+	path_peer_on_silence(&rig.p, rig.now_ns);
+	assert_int_equal(rig.use.region, REGION);
+	assert_int_equal(rig.pings, pings + 2);
+	assert_int_equal(rig.needs, 1);
+	assert_int_equal(rig.calls, 1);
+	path_peer_on_endpoints(&rig.p, rig.now_ns);
+	assert_int_equal(rig.calls, 2);
+	for (int i = 0; i < 100; i++)
+		path_peer_on_silence(&rig.p, rig.now_ns);
+	assert_int_equal(rig.pings, pings + 2);
+	give_pong(pings);
+	assert_int_equal(rig.use.region, 0);
+}
+
+/* The list of a call replaces the last one; a flood of calls pings each address once. */
+static void call_brings_candidates(void **state)
+{
+	struct endpoint list[4] = {at(7), at(8), rig.own, {{AF_INET, {224, 0, 0, 1}}, 5}};
+	struct disco_msg m = {.type = DISCO_CALL_ME_MAYBE, .call = {.endpoints = list, .count = 4}};
+	struct endpoint from = at(1);
+
+	(void)state;
+	assert_int_equal(give(&m, &from), 0); /* by UDP: refused */
+	assert_int_equal(rig.p.counters.calls_refused, 1);
+	assert_int_equal(rig.pings, 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(give(&m, NULL), 0);
+	assert_int_equal(rig.pings, 4);
+	assert_int_equal(rig.calls, 0); /* no call back */
+	m.call.count = 1;
+	assert_int_equal(give(&m, NULL), 0);
+	run_to(rig.now_ns + SEC);
+	assert_int_equal(give(&m, NULL), 0);
+	assert_int_equal(rig.p.candidates.count, 3);
+}
+
+static void answers_pings_within_bounds(void **state)
+{
+	struct endpoint from = at(50), own = rig.own;
+
+	(void)state;
+	give_ping(1, &own); /* our own address: forged */
+	assert_int_equal(rig.pongs, 0);
+	give_ping(1, &from);
+	give_ping(1, &from); /* seen before */
+	assert_int_equal(rig.pongs, 1);
+	for (int i = 0; i < 1000; i++) {
+		from.port = (uint16_t)(1 + i);
+		give_ping(2, &from);
+	}
+	assert_int_equal(rig.pongs, PATH_ANSWER_BURST);
+	assert_int_equal(rig.p.candidates.count, PATH_CANDIDATES_MAX);
+	run_to(rig.now_ns + 60 * SEC);
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_int_equal(rig.p.candidates.count,
+			 2); /* learnt ones are gone, the netmap's are not */
+}
+
+static void counts_forged(void **state)
+{
+	uint8_t junk[200] = {0};
+	struct endpoint from = at(1);
+	struct disco_msg m = {.type = DISCO_PONG};
+
+	(void)state;
+	memcpy(junk, disco_magic, DISCO_MAGIC_BYTES);
+	assert_int_equal(path_peer_on_disco(&rig.p, junk, 200, &from, 0, rig.now_ns), -ENOENT);
+	memcpy(junk + DISCO_MAGIC_BYTES, rig.peer.bytes, KEY_BYTES);
+	assert_int_equal(path_peer_on_disco(&rig.p, junk, 200, &from, 0, rig.now_ns), -EBADMSG);
+	assert_int_equal(rig.p.counters.forged, 1);
+	assert_int_equal(give(&m, &from), 0);
+	assert_int_equal(rig.p.counters.pongs_unknown, 1);
+	assert_int_equal(rig.use.to.addr.family, 0);
+}
+
+/* A new key of the peer: the way stays in use, beside DERP, until it is confirmed. */
+static void key_change_and_link_change(void **state)
+{
+	struct endpoint e[2] = {at(1), at(2)};
+	struct key other = {{32}}, other_public, low = {{1}};
+
+	(void)state;
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	run_to(START + 4 * MS);
+	give_pong(0);
+	crypto_scalarmult_base(other_public.bytes, other.bytes);
+	assert_int_equal(path_peer_set(&rig.p, &other_public, REGION, e, 2, rig.now_ns), 0);
+	assert_true(endpoint_equal(&rig.use.to, &e[0]));
+	assert_int_equal(rig.use.region, REGION);
+	disco_box_init(&rig.theirs, &other, &other_public, &rig.self.disco);
+	path_peer_on_link_change(&rig.p, rig.now_ns);
+	assert_int_equal(rig.use.to.addr.family, 0);
+	assert_int_equal(path_peer_set(&rig.p, &low, REGION, e, 2, rig.now_ns), -EINVAL);
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	path_peer_on_silence(&rig.p, rig.now_ns);
+	assert_int_equal(rig.use.region, REGION);
+}
+
+int main(int argc, char **argv)
+{
+#define RULE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(compares_as_recorded),
+		cmocka_unit_test(refuses_addresses),
+		cmocka_unit_test(opens_recorded_boxes),
+		RULE(goes_by_derp_then_direct),
+		RULE(trust_and_heartbeat),
+		RULE(silence_goes_by_derp_at_once),
+		RULE(call_brings_candidates),
+		RULE(answers_pings_within_bounds),
+		RULE(counts_forged),
+		RULE(key_change_and_link_change),
+	};
+
+	if (argc != 2 || sodium_init() < 0)
+		return 2;
+	vectors_dir = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
