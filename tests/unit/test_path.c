@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "controlplane/path/home_region.h"
 #include "controlplane/path/path_peer.h"
 #include "tests/unit/vector_json.h"
 
@@ -132,6 +133,73 @@ static void opens_recorded_boxes(void **state)
 		free(data);
 	}
 	assert_true(opened >= 6);
+	json_decref(root);
+}
+
+/* The step of a recorded case as the DERP map and the connections see it. */
+struct home_case {
+	const json_t *scores, *frames; /* frames: ms ago */
+	uint64_t now_ns;
+};
+
+static double region_score(void *ctx, uint16_t region)
+{
+	const struct home_case *c = ctx;
+	char name[8];
+	const json_t *v;
+
+	snprintf(name, sizeof(name), "%u", region);
+	v = json_object_get(c->scores, name);
+	return v ? json_number_value(v) : 1;
+}
+
+static uint64_t last_frame_ns(void *ctx, uint16_t region)
+{
+	const struct home_case *c = ctx;
+	char name[8];
+	const json_t *v;
+
+	snprintf(name, sizeof(name), "%u", region);
+	v = json_object_get(c->frames, name);
+	return v ? c->now_ns - (uint64_t)json_integer_value(v) * MS : 0;
+}
+
+/* The recorded 11 cases of a home kept or left. */
+static void chooses_home_as_recorded(void **state)
+{
+	json_t *root = load("netcheck.json"), *rec, *step, *ms;
+	const char *region;
+	size_t i, n;
+
+	(void)state;
+	json_array_foreach(json_object_get(root, "home_selection"), i, rec)
+	{
+		static struct home_region h;
+		struct home_case c = {.scores = json_object_get(rec, "region_scores")};
+		struct home_env env = {&c, region_score, last_frame_ns};
+
+		memset(&h, 0, sizeof(h));
+		json_array_foreach(json_object_get(rec, "steps"), n, step)
+		{
+			struct home_report r = {0};
+
+			c.now_ns =
+				1000 * SEC +
+				(uint64_t)json_integer_value(json_object_get(step, "at_s")) * SEC;
+			c.frames = json_object_get(step, "last_derp_frame_ms_ago");
+			r.begun_ns = r.ended_ns = c.now_ns;
+			json_object_foreach(json_object_get(step, "latency_ms"), region, ms)
+			{
+				r.at[r.count++] = (struct home_latency){
+					(uint16_t)strtoul(region, NULL, 10),
+					(uint64_t)json_integer_value(ms) * MS};
+			}
+			if (home_region_choose(&h, &r, &env) !=
+			    json_integer_value(json_object_get(step, "preferred")))
+				fail_msg("%s, step %zu", vector_text(rec, "name"), n);
+		}
+	}
+	assert_int_equal(i, 11);
 	json_decref(root);
 }
 
@@ -423,15 +491,11 @@ int main(int argc, char **argv)
 {
 #define RULE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(compares_as_recorded),
-		cmocka_unit_test(refuses_addresses),
-		cmocka_unit_test(opens_recorded_boxes),
-		RULE(goes_by_derp_then_direct),
-		RULE(trust_and_heartbeat),
-		RULE(silence_goes_by_derp_at_once),
-		RULE(call_brings_candidates),
-		RULE(answers_pings_within_bounds),
-		RULE(counts_forged),
+		cmocka_unit_test(compares_as_recorded), cmocka_unit_test(refuses_addresses),
+		cmocka_unit_test(opens_recorded_boxes), cmocka_unit_test(chooses_home_as_recorded),
+		RULE(goes_by_derp_then_direct),		RULE(trust_and_heartbeat),
+		RULE(silence_goes_by_derp_at_once),	RULE(call_brings_candidates),
+		RULE(answers_pings_within_bounds),	RULE(counts_forged),
 		RULE(key_change_and_link_change),
 	};
 
