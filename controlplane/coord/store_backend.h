@@ -28,7 +28,10 @@ struct store_backend_ops {
 	int (*commit)(struct store_backend *b);
 	/* Whether something was committed, by anybody, since the last `changes`. Cheap. */
 	bool (*has_news)(struct store_backend *b);
-	/* All rows (*number 0), or what changed after *number, in order; moves *number. */
+	/*
+	 * All rows (is_first), or what changed after *number, in order; moves *number.
+	 * -ESTALE: what changed after it is no longer known.
+	 */
 	int (*changes)(struct store_backend *b, uint64_t *number, bool is_first,
 		       store_emit_fn *emit, void *arg);
 	/* Any thread, after the store thread has ended. */

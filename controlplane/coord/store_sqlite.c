@@ -9,6 +9,12 @@
 #include "lib/base/log.h"
 
 #define BUSY_MS 10000 /* another process's transaction is waited for */
+/*
+ * Numbered changes that are kept, and how many transactions pass between two looks.
+ * Who follows the feed looks ten times a second and is never so far behind.
+ */
+#define CHANGES_KEPT 100000
+#define TRIM_EVERY   1024
 
 static struct store_sqlite *of(struct store_backend *base)
 {
@@ -40,7 +46,15 @@ static int open_db(struct store_backend *base)
 
 static int begin(struct store_backend *base)
 {
-	return sql_run(of(base), "BEGIN IMMEDIATE", "");
+	struct store_sqlite *b = of(base);
+	int rc = sql_run(b, "BEGIN IMMEDIATE", "");
+
+	if (!rc && b->transactions++ % TRIM_EVERY == 0)
+		sql_run(b,
+			"DELETE FROM changes WHERE number <="
+			" (SELECT max(number) FROM changes) - ?1",
+			"d", CHANGES_KEPT);
+	return rc;
 }
 
 static int commit(struct store_backend *base)
@@ -85,12 +99,28 @@ static int first_picture(struct store_sqlite *b, uint64_t *number, store_emit_fn
 	return rc;
 }
 
+/* Changes that were forgotten before we saw them: the picture cannot be mended. */
+static bool has_gap(struct store_sqlite *b, uint64_t number)
+{
+	sqlite3_stmt *st = sql_bind(b, "SELECT coalesce(min(number), 0) FROM changes", "");
+	bool gap = false;
+
+	if (sql_step(b, st) == 1) {
+		gap = (uint64_t)sqlite3_column_int64(st, 0) > number + 1;
+		sqlite3_reset(st);
+	}
+	return gap;
+}
+
 static int later_changes(struct store_sqlite *b, uint64_t *number, store_emit_fn *emit, void *arg)
 {
 	sqlite3_stmt *st = sql_bind(
 		b, "SELECT number, tbl, row FROM changes WHERE number > ?1 ORDER BY number", "i",
 		(int64_t)*number);
 	int rc;
+
+	if (has_gap(b, *number))
+		return -ESTALE;
 
 	while ((rc = sql_step(b, st)) == 1) {
 		struct store_change c = {

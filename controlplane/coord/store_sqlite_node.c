@@ -278,12 +278,18 @@ static int register_admitted(struct store_sqlite *b, struct store_op *op, struct
 
 	if (!rc && a->key_id && op->text)
 		rc = check_tags(b, op->text, a->tags);
-	/* The same login said again may show its key, used as it is. */
-	if (!rc && a->key_id &&
-	    !(found && known.key_id == a->key_id && key_equal(&known.node_key, &op->node_key))) {
-		if (key_expiry_ns && key_expiry_ns <= op->now_ns)
+	/*
+	 * A client shows its key at each attempt of a login, also with another node key: it
+	 * is not used again, but a new node key needs one that has not expired.
+	 */
+	if (!rc && a->key_id) {
+		bool is_its_own = found && known.key_id == a->key_id;
+
+		if (key_expiry_ns && key_expiry_ns <= op->now_ns &&
+		    !(is_its_own && key_equal(&known.node_key, &op->node_key)))
 			return -EKEYEXPIRED;
-		rc = use_key(b, a->key_id);
+		if (!is_its_own)
+			rc = use_key(b, a->key_id);
 	}
 	if (!rc)
 		rc = found ? renew_node(b, op, a, &known, tags, expiry_ns)

@@ -21,6 +21,7 @@ struct store_sqlite {
 		sqlite3_stmt *st;
 	} statements[SQL_STATEMENTS_MAX];
 	unsigned statement_count;
+	unsigned transactions;
 	int64_t data_version; /* at the last look at the changes */
 };
 

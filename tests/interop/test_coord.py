@@ -87,7 +87,7 @@ class Stock:
         self.state = os.path.join(world.lab.dir, "stock-" + name)
         os.mkdir(self.state, 0o700)
         self.sock = os.path.join(self.state, "sock")
-        world.ns.start("tailscaled-" + name, [
+        self.proc = world.ns.start("tailscaled-" + name, [
             foreign("tailscaled"), "--statedir=" + self.state, "--state=" + self.state + "/state",
             "--socket=" + self.sock, "--tun=userspace-networking", "--port=0"],
             env={"TS_NO_LOGS_NO_SUPPORT": "true"})
@@ -167,13 +167,33 @@ def changes_reach_who_watches():
         wait_for(lambda: not a.peers(), 3, "the peer to go")
 
 
+def routes_fail_over():
+    """Of two gateways to a network the second carries it soon after the first is gone."""
+    with World() as w:
+        a, b, c = w.stock("a"), w.stock("b"), w.stock("c")
+        a.up("--auth-key=" + w.key())
+        for gw in (b, c):
+            gw.up("--auth-key=" + w.key(), "--advertise-routes=10.9.0.0/16")
+            wait_for(lambda: any(r["node"] == gw.name for r in w.coord("routes")), 5, "the route")
+            w.coord("routes", "approve", gw.name, "10.9.0.0/16")
+        a.wait_peer("b", 2, PrimaryRoutes=["10.9.0.0/16"])
+        check(a.peers()["c"].get("PrimaryRoutes") is None, a.peers())
+        b.proc.kill()
+        t0 = time.monotonic()
+        a.wait_peer("c", 6, PrimaryRoutes=["10.9.0.0/16"])
+        took = time.monotonic() - t0
+        check(took < 5.5, "moved after %.1f s" % took)
+        check(a.peers()["b"]["Online"] is False, a.peers())
+        return "moved after %.1f s" % took
+
+
 def keys_end():
     """A used key, an expired node, a new login of it, a logout, an ephemeral node."""
     with World() as w:
-        a, b = w.stock("a"), w.stock("b")
+        a, b, late = w.stock("a"), w.stock("b"), w.stock("late")
         once = w.key()
         a.up("--auth-key=" + once)
-        refused = b.cli("up", "--login-server=" + URL, "--timeout=10s", "--auth-key=" + once,
+        refused = late.cli("up", "--login-server=" + URL, "--timeout=10s", "--auth-key=" + once,
                         "--accept-dns=false", check=False, timeout=20)
         check("it was used before" in refused.stdout, refused)
         b.up("--auth-key=" + w.key("--ephemeral"))
@@ -195,6 +215,9 @@ def the_coordinator_is_killed():
         a.up("--auth-key=" + w.key())
         b.up("--auth-key=" + w.key())
         a.wait_peer("b", Online=True)
+        # Their home relays are known, or they could not meet without the coordinator.
+        wait_for(lambda: all(n["home_derp"] for n in w.coord("nodes")), 10, "home relays")
+        check("pong" in a.cli("ping", "--timeout=5s", "--c=3", "b", timeout=20).stdout, "no pong")
         before = [(n["id"], n["name"], n["addresses"]) for n in w.coord("nodes")]
         os.kill(w.proc.pid, signal.SIGKILL)
         w.proc.wait(5)
@@ -225,5 +248,6 @@ def ours_joins():
 
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
-        two_join_by_key_and_by_hand, changes_reach_who_watches, keys_end,
+        two_join_by_key_and_by_hand, changes_reach_who_watches, routes_fail_over,
+        keys_end,
         the_coordinator_is_killed, ours_joins)]], __doc__))

@@ -370,10 +370,18 @@ static void a_used_key_shown_again_by_its_node_is_taken(void **state)
 	make_key(r, make_user(r, "ann"), 7, false);
 	assert_int_equal(do_op(r, &r->a, register_op(r, 7, 1, "web")), 0);
 	assert_int_equal(do_op(r, &r->a, register_op(r, 7, 1, "web")), 0);
-	/* With another node key it is a new login. */
+	/* With another node key too, but not after its end. */
 	op = register_op(r, 7, 1, "web");
 	op->node_key.bytes[30] = 1;
-	assert_int_equal(do_op(r, &r->a, op), -EKEYREVOKED);
+	assert_int_equal(do_op(r, &r->a, op), 0);
+	op = register_op(r, 7, 1, "web");
+	op->now_ns = 6000;
+	assert_int_equal(do_op(r, &r->a, op), -EKEYEXPIRED);
+	op = register_op(r, 7, 1, "web");
+	op->node_key.bytes[30] = 1;
+	op->now_ns = 6000;
+	assert_int_equal(do_op(r, &r->a, op), 0);
+	assert_int_equal(r->a.uses, 1);
 	assert_int_equal(do_op(r, &r->a, register_op(r, 8, 1, "web")), -ENOKEY);
 	op = register_op(r, 7, 2, "web");
 	op->now_ns = 6000;
@@ -575,6 +583,29 @@ static void a_newer_schema_is_refused(void **state)
 	assert_int_equal(do_op(r, &r->c, op_new(r, STORE_AUDIT_LIST)), -EPROTONOSUPPORT);
 }
 
+/* Who was away for longer than changes are kept must not go on with a wrong picture. */
+static void a_gap_in_the_feed_is_told(void **state)
+{
+	struct rig *r = *state;
+	sqlite3 *db;
+
+	make_user(r, "ann");
+	catch_up(r);
+	assert_int_equal(sqlite3_open(r->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000);
+	assert_int_equal(sqlite3_exec(db,
+				      "BEGIN; INSERT INTO users(name, created) VALUES('x', 1);"
+				      "INSERT INTO users(name, created) VALUES('y', 1);"
+				      "DELETE FROM changes WHERE number < 3; COMMIT",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	while (!r->a.failed || !r->b.failed)
+		uv_run(&r->loop, UV_RUN_ONCE);
+	assert_int_equal(r->a.failed, -ESTALE);
+	assert_int_equal(r->b.failed, -ESTALE);
+}
+
 /* ---- killed ---- */
 
 struct killed {
@@ -695,6 +726,7 @@ int main(void)
 		BOTH(an_audit_line_says_who_did_what),
 		BOTH(a_backup_is_a_database),
 		BOTH(a_newer_schema_is_refused),
+		BOTH(a_gap_in_the_feed_is_told),
 		cmocka_unit_test(nothing_acknowledged_is_lost_by_a_kill),
 	};
 
