@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "controlplane/path/endpoint_list.h"
 #include "controlplane/path/home_region.h"
 #include "controlplane/path/path_peer.h"
 #include "tests/unit/vector_json.h"
@@ -203,6 +204,59 @@ static void chooses_home_as_recorded(void **state)
 	json_decref(root);
 }
 
+static struct endpoint at(uint8_t last)
+{
+	return (struct endpoint){{AF_INET, {203, 0, 113, last}}, 41641};
+}
+
+/* Order, types, what is left out, what is kept for how long, and when the set is a new one. */
+static void lists_own_endpoints(void **state)
+{
+	static const struct ip_addr interfaces[] = {{AF_INET, {127, 0, 0, 1}},
+						    {AF_INET, {10, 0, 0, 5}},
+						    {AF_INET6, {0xfe, 0x80, [15] = 1}},
+						    {AF_INET6, {0x20, 1, 0xd, 0xb8, [15] = 1}}};
+	struct endpoint stun[2] = {{{AF_INET, {203, 0, 113, 9}}, 1000}, at(9)};
+	struct endpoint_sources s = {.port_mapped = at(7),
+				     .stun = stun,
+				     .stun_count = 1,
+				     .is_mapping_varying = true,
+				     .is_port_fixed = true,
+				     .port4 = 41641,
+				     .port6 = 41642,
+				     .interfaces = interfaces,
+				     .interface_count = 4};
+	static const enum endpoint_type types[] = {ENDPOINT_PORT_MAPPED, ENDPOINT_STUN,
+						   ENDPOINT_STUN4_LOCAL_PORT, ENDPOINT_LOCAL,
+						   ENDPOINT_LOCAL};
+	struct endpoint_list l = {0};
+
+	(void)state;
+	assert_true(endpoint_list_update(&l, &s, START));
+	assert_int_equal(l.count, ARRAY_SIZE(types));
+	for (size_t i = 0; i < l.count; i++)
+		assert_int_equal(l.at[i].type, types[i]);
+	assert_true(endpoint_equal(&l.at[2].at, &stun[1])); /* the guess: our own port */
+	assert_int_equal(l.at[4].at.port, 41642);
+	assert_false(endpoint_list_update(&l, &s, START + SEC));
+
+	s.port_mapped.addr.family = 0;
+	s.interface_count = 2; /* the local one is gone at once, the mapped one is kept */
+	assert_true(endpoint_list_update(&l, &s, START + 2 * SEC));
+	assert_int_equal(l.count, 4);
+	assert_false(endpoint_list_update(&l, &s, START + 311 * SEC));
+	assert_true(endpoint_list_update(&l, &s, START + 312 * SEC));
+	assert_int_equal(l.count, 3);
+
+	s.is_port_fixed = false;
+	for (unsigned i = 0; i < 20; i++) {
+		stun[0].port++;
+		endpoint_list_update(&l, &s, START + (313 + i) * SEC);
+	}
+	assert_int_equal(l.count, 6 + 1); /* six of the one address, and the local one */
+	assert_true(endpoint_equal(&l.at[0].at, &stun[0]));
+}
+
 /* One engine, and its peer's side of the box. */
 static struct rig {
 	struct path_peer p;
@@ -248,11 +302,6 @@ static void act(void *ctx, const struct path_action *a)
 		assert_int_equal(a->region, REGION);
 		assert_true(rig.pings > 0); /* the call goes after the pings */
 	}
-}
-
-static struct endpoint at(uint8_t last)
-{
-	return (struct endpoint){{AF_INET, {203, 0, 113, last}}, 41641};
 }
 
 static int setup(void **state)
@@ -491,11 +540,17 @@ int main(int argc, char **argv)
 {
 #define RULE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(compares_as_recorded), cmocka_unit_test(refuses_addresses),
-		cmocka_unit_test(opens_recorded_boxes), cmocka_unit_test(chooses_home_as_recorded),
-		RULE(goes_by_derp_then_direct),		RULE(trust_and_heartbeat),
-		RULE(silence_goes_by_derp_at_once),	RULE(call_brings_candidates),
-		RULE(answers_pings_within_bounds),	RULE(counts_forged),
+		cmocka_unit_test(compares_as_recorded),
+		cmocka_unit_test(refuses_addresses),
+		cmocka_unit_test(opens_recorded_boxes),
+		cmocka_unit_test(chooses_home_as_recorded),
+		cmocka_unit_test(lists_own_endpoints),
+		RULE(goes_by_derp_then_direct),
+		RULE(trust_and_heartbeat),
+		RULE(silence_goes_by_derp_at_once),
+		RULE(call_brings_candidates),
+		RULE(answers_pings_within_bounds),
+		RULE(counts_forged),
 		RULE(key_change_and_link_change),
 	};
 
