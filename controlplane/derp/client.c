@@ -52,6 +52,7 @@ void client_accept(struct worker *w, int fd, const struct endpoint *from)
 	struct client *c = calloc(1, sizeof(*c));
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 				 .data.ptr = c};
+	uint32_t count;
 	int rc;
 
 	if (!c) {
@@ -71,7 +72,10 @@ void client_accept(struct worker *w, int fd, const struct endpoint *from)
 	c->from = *from;
 	c->state = w->relay->tls ? CLIENT_TLS : CLIENT_HTTP;
 	c->deadline_ns = w->now_ns + SET_UP_NS;
-	atomic_fetch_add(&w->relay->clients, 1);
+	count = atomic_fetch_add(&w->relay->clients, 1) + 1;
+	/* Two workers may overwrite each other's: it says when trimming pays, no more. */
+	if (count > atomic_load_explicit(&w->relay->most_clients, memory_order_relaxed))
+		atomic_store_explicit(&w->relay->most_clients, count, memory_order_relaxed);
 	COUNT(w, accepted, 1);
 	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
 		client_close(c);

@@ -292,8 +292,12 @@ static void on_watch(struct client *c)
 	c->is_watcher = true;
 	c->worker->watchers++;
 	for (size_t i = 0; i <= d->mask; i++)
-		for (const struct entry *e = d->buckets[i]; e && !c->is_dead; e = e->next)
+		for (const struct entry *e = d->buckets[i]; e; e = e->next) {
 			send_present(c, e, &e->where[e->active]);
+			/* Too much waits for it: it is closed, and perhaps its entry gone. */
+			if (c->is_dead)
+				return;
+		}
 }
 
 /* Closes this worker's connections of a key. */

@@ -22,6 +22,8 @@
 #include "lib/base/fileio.h"
 #include "lib/base/harden.h"
 
+/* Workers have up to six each, beside logs, STUN and certificates. */
+#define FILES_OF_OURS	  512
 #define RELOAD_SECONDS	  86400
 #define MESH_KEY_FILE_MAX 256
 
@@ -83,14 +85,20 @@ static unsigned cores(void)
 	return n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
 }
 
-static void raise_file_limit(void)
+/* No more clients than descriptors: an accept that fails would be tried again at once. */
+static void raise_file_limit(struct relay_limits *limits)
 {
 	struct rlimit l;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	if (l.rlim_cur < l.rlim_max) {
 		l.rlim_cur = l.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &l);
+		if (setrlimit(RLIMIT_NOFILE, &l) && getrlimit(RLIMIT_NOFILE, &l))
+			return;
 	}
+	if (l.rlim_cur > 2 * FILES_OF_OURS && limits->max_clients > l.rlim_cur - FILES_OF_OURS)
+		limits->max_clients = (unsigned)(l.rlim_cur - FILES_OF_OURS);
 }
 
 static int make_state_dir(const char *path)
@@ -190,7 +198,7 @@ int main(int argc, char **argv)
 	rc = harden_no_dumps();
 	if (rc)
 		log_warn("harden", "error=\"%s\"", strerror(-rc));
-	raise_file_limit();
+	raise_file_limit(&o.limits);
 	signal(SIGPIPE, SIG_IGN);
 	/* Blocked before there are threads, so that the main thread alone gets them. */
 	sigemptyset(&signals);

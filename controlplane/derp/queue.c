@@ -35,15 +35,15 @@ static void chunk_free(struct queue_pool *pool, struct queue_chunk *c)
 	pool->count++;
 }
 
-void queue_pool_fini(struct queue_pool *pool)
+void queue_pool_shrink(struct queue_pool *pool, unsigned keep)
 {
-	while (pool->free) {
+	while (pool->count > keep) {
 		struct queue_chunk *c = pool->free;
 
 		pool->free = c->next;
+		pool->count--;
 		free(c);
 	}
-	pool->count = 0;
 }
 
 /* The first chunk that may lose frames, and what points at it. */

@@ -43,7 +43,8 @@ struct queue {
 	bool locked;	/* the first chunk is being written */
 };
 
-void queue_pool_fini(struct queue_pool *pool);
+/* Frees what the pool has above keep chunks. */
+void queue_pool_shrink(struct queue_pool *pool, unsigned keep);
 /*
  * Room for a frame of len bytes at the end, to be filled by the caller at once; NULL
  * without memory. Oldest frames are dropped while the queue would hold more than max

@@ -28,7 +28,7 @@
 #define NOT_SENT_BYTES	262144
 #define RECONNECT_MS	1000
 #define TRY_FOR_MS	60000
-#define TRIM_LEAST	256 /* clients */
+#define TRIM_LEAST	32 /* clients */
 
 /* --- letters --- */
 
@@ -237,12 +237,11 @@ static void free_dead(struct worker *w)
 static void trim(struct worker *w)
 {
 	uint32_t now = atomic_load(&w->relay->clients);
+	uint32_t most = atomic_load_explicit(&w->relay->most_clients, memory_order_relaxed);
 
-	if (now > w->most_clients)
-		w->most_clients = now;
-	if (w->most_clients < TRIM_LEAST || now > w->most_clients / 2)
+	if (most < TRIM_LEAST || now > most / 2)
 		return;
-	w->most_clients = now;
+	atomic_store_explicit(&w->relay->most_clients, now, memory_order_relaxed);
 	malloc_trim(0);
 }
 
@@ -254,6 +253,7 @@ static void sweep(struct worker *w)
 	for (uint32_t i = 0; i < w->slot_count; i++)
 		if (w->slots[i])
 			client_sweep(w->slots[i]);
+	queue_pool_shrink(&w->pool, w->pool.count / 2);
 	if (w->index == 0)
 		trim(w);
 }
@@ -397,7 +397,7 @@ static void worker_fini(struct worker *w)
 	if (w->event_fd >= 0)
 		close(w->event_fd);
 	directory_fini(&w->directory);
-	queue_pool_fini(&w->pool);
+	queue_pool_shrink(&w->pool, 0);
 	free(w->flows);
 	free(w->slots);
 	free(w->free_slots);

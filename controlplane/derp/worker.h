@@ -81,8 +81,9 @@ struct relay {
 	struct worker *workers;
 	unsigned worker_count;
 	uint64_t started_ns;
-	_Atomic uint64_t turn;	  /* see directory.h */
-	_Atomic uint32_t clients; /* connections, all workers */
+	_Atomic uint64_t turn;	       /* see directory.h */
+	_Atomic uint32_t clients;      /* connections, all workers */
+	_Atomic uint32_t most_clients; /* since memory was trimmed, about */
 	_Atomic bool stop;
 };
 
@@ -110,7 +111,6 @@ struct worker {
 	struct client *dirty;	   /* have something to write, linked by next_dirty */
 	struct client *ready;	   /* may have more to read, linked by next_ready */
 	struct client *dead;	   /* freed at the end of the turn */
-	uint32_t most_clients;	   /* of the relay, since memory was trimmed; the first worker's */
 	unsigned watchers;	   /* mesh peers that watch */
 	struct outbox *outboxes;   /* one a worker */
 	struct mailbox *mailboxes; /* one a worker: letters to this one */

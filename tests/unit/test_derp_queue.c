@@ -60,7 +60,7 @@ static void oldest_first(void **state)
 	for (uint8_t i = 1; i <= 3; i++)
 		assert_int_equal(take(&q, &pool), i);
 	queue_clear(&q, &pool);
-	queue_pool_fini(&pool);
+	queue_pool_shrink(&pool, 0);
 }
 
 static void too_old(void **state)
@@ -77,7 +77,7 @@ static void too_old(void **state)
 	assert_int_equal(queue_expire(&q, &pool, 500 * MS, 30 * MS), 1);
 	assert_null(q.first);
 	assert_null(q.last);
-	queue_pool_fini(&pool);
+	queue_pool_shrink(&pool, 0);
 }
 
 /* A frame whose first bytes are out stays, whatever comes. */
@@ -98,7 +98,7 @@ static void begun_is_kept(void **state)
 	queue_written(&q, &pool, 55);
 	assert_null(q.first);
 	assert_null(q.last);
-	queue_pool_fini(&pool);
+	queue_pool_shrink(&pool, 0);
 }
 
 static uint64_t active(struct directory *d, const uint8_t *key)
