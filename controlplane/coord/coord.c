@@ -178,6 +178,9 @@ static void on_store_ready(void *arg)
 {
 	struct coord *c = arg;
 
+	/* The store goes on until its thread ends: nobody wants to know any more. */
+	if (c->is_closing)
+		return;
 	c->is_ready = true;
 	c->cfg.on_ready(c->cfg.arg);
 }
@@ -187,6 +190,8 @@ static void on_store_failed(void *arg, int err)
 	struct coord *c = arg;
 
 	log_error("store.failed", "error=\"%s\"", strerror(-err));
+	if (c->is_closing)
+		return;
 	c->cfg.on_failed(c->cfg.arg, err);
 }
 
@@ -244,6 +249,7 @@ void coord_close(struct coord *c)
 		ts2021_server_close(c->server);
 	store_close(c->store);
 	c->is_ready = false;
+	c->is_closing = true;
 }
 
 void coord_fini(struct coord *c)

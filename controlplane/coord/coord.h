@@ -41,7 +41,7 @@ struct coord {
 	struct registrar *registrar;
 	struct ts2021_server *server;
 	uv_timer_t prune;
-	bool is_ready;
+	bool is_ready, is_closing;
 };
 
 /* Texts are borrowed. 0 or a negative errno; coord_close in either case. */

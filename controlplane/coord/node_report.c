@@ -114,7 +114,6 @@ int node_report_read(struct json_in *in, const json_t *request, struct node_repo
 	*out = (struct node_report){0};
 	json_in_i64(in, request, "Version", 0, INT32_MAX, &out->version);
 	json_in_key(in, request, "NodeKey", KEY_TEXT_NODE, &out->node_key);
-	json_in_key(in, request, "OldNodeKey", KEY_TEXT_NODE, &out->old_key);
 	json_in_key(in, request, "DiscoKey", KEY_TEXT_DISCO, &out->disco);
 	json_in_key(in, request, "NLKey", "nlpub:", &out->network_lock);
 	read_hostinfo(in, request, out);

@@ -11,7 +11,7 @@
 #define NODE_REPORT_HOST_MAX 64
 
 struct node_report {
-	struct key node_key, old_key, disco, network_lock;
+	struct key node_key, disco, network_lock;
 	int64_t version;
 	char *hostinfo;			 /* JSON object as it came, compact */
 	char *routes;			 /* JSON list of RoutableIPs, masked */

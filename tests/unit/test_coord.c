@@ -608,6 +608,21 @@ static void an_ephemeral_node_goes_when_it_leaves(void **state)
 	UNTIL(newest(&r->dev[0], "PeersRemoved"));
 }
 
+/* The store may be ready only when the end has begun: nobody is told. */
+static void a_start_that_is_broken_off_ends(void **state)
+{
+	struct rig *r = *state;
+	struct coord_config cfg = r->coord.cfg;
+	static struct coord other;
+
+	r->is_ready = false;
+	assert_int_equal(coord_open(&other, &cfg), 0);
+	coord_close(&other);
+	settle(r);
+	coord_fini(&other);
+	assert_false(r->is_ready);
+}
+
 static void strangers_get_no_map(void **state)
 {
 	struct rig *r = *state;
@@ -641,6 +656,7 @@ int main(void)
 		CASE(watchers_that_need_the_same_share_its_bytes),
 		CASE(routes_reach_peers_when_they_are_approved),
 		CASE(an_ephemeral_node_goes_when_it_leaves),
+		CASE(a_start_that_is_broken_off_ends),
 		CASE(strangers_get_no_map),
 	};
 
