@@ -128,7 +128,7 @@ const char *time_text_print(int64_t ns, char *buf)
 	if (part) {
 		size_t n = (size_t)snprintf(digit, sizeof(digit), ".%09u", part);
 
-		while (digit[n - 1] == '0')
+		while (n > 1 && digit[n - 1] == '0')
 			digit[--n] = 0;
 	}
 	snprintf(buf, TIME_TEXT_MAX, "%s%sZ", text, digit);
