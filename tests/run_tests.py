@@ -164,7 +164,7 @@ def groups(everything):
     release = werror + ["-Dbuildtype=release", "-Db_lto=true"]
     address = werror + ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"]
     fuzz = address + ["-Db_lundef=false", "-Dfuzz=true", "-Dtests=true"]
-    seconds = "60" if everything else "10"
+    seconds = "60" if everything else "6"
     lab_env = {"CAUSEWAY_BIN": os.path.join(WORK, "release", "bin"),
                "CAUSEWAY_BUILD": os.path.join(WORK, "release")}
     if everything:

@@ -3,7 +3,7 @@
  * Shows that a policy gives each node the filter, the peers, the routes and the
  * attributes that were recorded from the service, and that what it refused is refused,
  * with a place.
- * Usage: test_policy acls.json grants.json routes.json nodeattrs.json tests.json
+ * Usage: test_policy acls.json grants.json routes.json nodeattrs.json tests.json policy.hujson
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 
 #include "controlplane/policy/ip_set.h"
 #include "controlplane/policy/policy.h"
+#include "lib/base/fileio.h"
 #include "tests/unit/vector_json.h"
 
 #define NODES_MAX  64
@@ -306,15 +307,79 @@ static void recorded_tests(void **state)
 	check_file(files[4], 27);
 }
 
+/* What we ship reads without a word, and its tests hold. */
+static void the_sample(void **state)
+{
+	static const struct policy_user alice = {.login = "alice@example.com"};
+	static const struct policy_node laptop = {.id = 1, .v4 = {AF_INET, {100, 64, 0, 1}}};
+	const struct policy_world world = {
+		.users = &alice, .user_count = 1, .nodes = &laptop, .node_count = 1};
+	struct policy_report report;
+	struct policy *p;
+	char *text;
+	size_t len;
+
+	assert_int_equal(file_read_all(files[5], 1 << 20, &text, &len), 0);
+	assert_int_equal(policy_parse(text, len, &p, &report), 0);
+	assert_int_equal(report.count, 0);
+	assert_int_equal(policy_run_tests(p, &world, &report), 0);
+	policy_free(p);
+	free(text);
+}
+
+/* Every complaint says where, and names what may have been meant. */
+static void places(void **state)
+{
+	static const struct {
+		const char *text, *what;
+		uint32_t line, column, count;
+	} cases[] = {
+		{"{\n \"grnats\": []}", "unknown key \"grnats\", the nearest is grants", 2, 2, 1},
+		{"{\"acls\":[{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*\"]}]}",
+		 "\"*\" has no ports: write selector:22 or selector:*", 1, 48, 1},
+		{"{\"groups\":{\"group:dev\":[]},\"grants\":[{\"src\":[\"group:dve\"],\"dst\":[\"*"
+		 "\"],\"ip\":[\"*\"]}]}",
+		 "\"group:dve\" is not defined in \"groups\", the nearest is group:dev", 1, 46, 2},
+		{"{\"hosts\":{\"a\":\"10.1.1.1/8\"}}",
+		 "\"10.1.1.1/8\" is no address, and no prefix without host bits", 1, 15, 1},
+		{"{\"grants\":[{\"src\":[\"10.1.1.1/8\"],\"dst\":[\"*\"],\"ip\":[\"*\"]}]}",
+		 "\"10.1.1.1/8\" has bits behind its length: write 10.0.0.0/8", 1, 20, 1},
+		{"{\"grants\":[1", "", 1, 13, 1},
+		{"{\"ipsets\":{\"ipset:a\":[\"add ipset:b\"],\"ipset:b\":[\"add ipset:a\"]}}",
+		 "ipset:a contains itself", 1, 49, 1},
+		{"{\"postures\":{}}", "\"postures\": conditions on devices cannot be checked here",
+		 1, 2, 1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct policy_message *m = NULL;
+		struct policy_report report;
+		struct policy *p;
+
+		assert_int_equal(policy_parse(cases[i].text, strlen(cases[i].text), &p, &report),
+				 -EINVAL);
+		assert_int_equal(report.count, cases[i].count);
+		for (uint32_t k = 0; k < report.count && !m; k++)
+			if (!report.messages[k].is_warning)
+				m = &report.messages[k];
+		assert_non_null(m);
+		if (m->line != cases[i].line || m->column != cases[i].column ||
+		    (cases[i].what[0] && strcmp(m->text, cases[i].what) != 0))
+			fail_msg("%s: %u:%u %s", cases[i].text, m->line, m->column, m->text);
+		policy_report_fini(&report);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recorded_acls),   cmocka_unit_test(recorded_grants),
 		cmocka_unit_test(recorded_routes), cmocka_unit_test(recorded_attributes),
-		cmocka_unit_test(recorded_tests),
+		cmocka_unit_test(recorded_tests),  cmocka_unit_test(the_sample),
+		cmocka_unit_test(places),
 	};
 
-	if (argc != 6)
+	if (argc != 7)
 		return 2;
 	files = argv + 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
