@@ -337,6 +337,8 @@ int path_peer_on_disco(struct path_peer *p, const uint8_t *data, size_t len,
 	struct disco_msg m;
 	int rc = p->has_box ? disco_box_open(&p->box, data, len, plain, &m) : -ENOENT;
 
+	if (!from && !region)
+		return -EINVAL;
 	if (rc) {
 		p->counters.forged += rc != -ENOENT && rc != -ENOTSUP;
 		return rc;

@@ -132,7 +132,8 @@ int path_peer_set(struct path_peer *p, const struct key *disco, uint16_t region,
 void path_peer_on_activity(struct path_peer *p, uint64_t now_ns);
 /*
  * A datagram from the peer's disco key. from: the UDP source, or NULL if it came by DERP, from the
- * peer's node key, through region. What disco_box_open() returned.
+ * peer's node key, through region. What disco_box_open() returned; -EINVAL: from nowhere
+ * (region 0), which could not be answered.
  */
 int path_peer_on_disco(struct path_peer *p, const uint8_t *data, size_t len,
 		       const struct endpoint *from, uint16_t region, uint64_t now_ns);

@@ -508,6 +508,7 @@ static void counts_forged(void **state)
 	memcpy(junk + DISCO_MAGIC_BYTES, rig.peer.bytes, KEY_BYTES);
 	assert_int_equal(path_peer_on_disco(&rig.p, junk, 200, &from, 0, rig.now_ns), -EBADMSG);
 	assert_int_equal(rig.p.counters.forged, 1);
+	assert_int_equal(path_peer_on_disco(&rig.p, junk, 200, NULL, 0, rig.now_ns), -EINVAL);
 	assert_int_equal(give(&m, &from), 0);
 	assert_int_equal(rig.p.counters.pongs_unknown, 1);
 	assert_int_equal(rig.use.to.addr.family, 0);
