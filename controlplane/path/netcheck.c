@@ -7,13 +7,23 @@
 
 #define ENOUGH_REGIONS 3
 
+/* region_count: it is not asked. */
+static size_t index_of(const struct netcheck_report *r, uint16_t region)
+{
+	size_t i = 0;
+
+	while (i < r->region_count && r->region[i].region != region)
+		i++;
+	return i;
+}
+
+/* Of a region that has a set, so is asked. */
 static struct netcheck_latency *latency_of(struct netcheck_report *r, uint16_t region)
 {
-	for (size_t i = 0; i < r->region_count; i++) {
-		if (r->region[i].region == region)
-			return &r->region[i];
-	}
-	return NULL;
+	size_t i = index_of(r, region);
+
+	BUG_ON(i == r->region_count);
+	return &r->region[i];
 }
 
 static void tell(const struct netcheck *n, enum netcheck_action_type type, uint16_t region)
@@ -204,7 +214,8 @@ int netcheck_on_stun(struct netcheck *n, const uint8_t *data, size_t len, uint64
 		for (unsigned k = 0; k < s->count && !s->is_over; k++) {
 			struct netcheck_probe *p = &s->probe[k];
 
-			if (!p->sent_ns || memcmp(p->tx_id, tx_id, sizeof(tx_id)) != 0)
+			if (!p->sent_ns || p->is_lost ||
+			    memcmp(p->tx_id, tx_id, sizeof(tx_id)) != 0)
 				continue;
 			if (mapped.addr.family != (s->is_v6 ? AF_INET6 : AF_INET) || !mapped.port)
 				return STUN_BAD_ATTRIBUTES;
@@ -219,15 +230,42 @@ int netcheck_on_stun(struct netcheck *n, const uint8_t *data, size_t len, uint64
 	return STUN_NOT_RESPONSE;
 }
 
-void netcheck_on_https(struct netcheck *n, uint16_t region, uint64_t latency_ns, uint64_t now_ns)
+void netcheck_on_unsent(struct netcheck *n, uint16_t region, uint8_t node, bool is_v6)
 {
-	struct netcheck_latency *l = latency_of(&n->report, region);
+	for (size_t i = 0; i < n->set_count; i++) {
+		struct netcheck_set *s = &n->set[i];
+		unsigned lost = 0;
 
-	if (n->state != NETCHECK_BY_HTTPS || !l)
+		if (s->region != region || s->is_v6 != is_v6)
+			continue;
+		for (unsigned k = 0; k < s->count; k++) {
+			struct netcheck_probe *p = &s->probe[k];
+
+			if (p->node == node) {
+				p->is_lost = true;
+				p->sent_ns = n->report.begun_ns + p->at_ns;
+			}
+			lost += p->is_lost;
+		}
+		s->is_over |= lost == s->count;
+	}
+}
+
+void netcheck_on_https(struct netcheck *n, uint16_t region, uint8_t family, uint64_t latency_ns,
+		       uint64_t now_ns)
+{
+	struct netcheck_report *r = &n->report;
+	size_t which = index_of(r, region);
+
+	if (n->state != NETCHECK_BY_HTTPS || which == r->region_count)
 		return;
-	lower(&l->any_ns, latency_ns + 1);
-	for (size_t i = 0; i < n->report.region_count; i++) {
-		if (!n->report.region[i].any_ns)
+	n->is_timed[which] = true;
+	if (family)
+		lower(&r->region[which].any_ns, latency_ns + 1);
+	r->ipv4 |= family == AF_INET;
+	r->ipv6 |= family == AF_INET6;
+	for (size_t i = 0; i < r->region_count; i++) {
+		if (!n->is_timed[i])
 			return;
 	}
 	finish(n, now_ns);

@@ -28,7 +28,9 @@
 /* A region of the DERP map that may be measured. */
 struct netcheck_region {
 	uint16_t id;	    /* not 0 */
-	uint8_t node_count; /* not 0 */
+	uint8_t node_count; /* not 0, at most 32 */
+	uint32_t nodes_v4;  /* bit n: node n can be asked over IPv4 */
+	uint32_t nodes_v6;
 };
 
 /* Latencies: 0 = no answer. */
@@ -45,10 +47,15 @@ struct netcheck_mapped {
 
 enum netcheck_varies { NETCHECK_UNKNOWN, NETCHECK_NO, NETCHECK_YES };
 
-/* The fields of tailscale's report of the same names. */
+/*
+ * The fields of tailscale's report of the same names. ipv4 and ipv6: there was an answer over it.
+ */
 struct netcheck_report {
 	uint64_t begun_ns, ended_ns;
 	bool udp, ipv4, ipv6;
+	bool can_send_v4, can_send_v6; /* a request left; the owner's to fill in, as the next two */
+	bool has_os_v6;		       /* there is IPv6 at all */
+	uint16_t home;		       /* chosen by this report; 0: none */
 	enum netcheck_varies mapping_varies_by_dest_ip;
 	struct endpoint global_v4, global_v6; /* the first answer's; family 0: none */
 	size_t region_count;
@@ -68,6 +75,7 @@ struct netcheck_probe {
 	uint8_t node;	/* which of the region's */
 	uint8_t tx_id[STUN_TX_ID_BYTES];
 	uint64_t sent_ns; /* 0: not yet */
+	bool is_lost;	  /* it could not be sent */
 };
 
 /* The probes of one region in one family: over with the first answer. */
@@ -118,6 +126,7 @@ struct netcheck {
 	uint64_t end_ns; /* of the state */
 	size_t set_count;
 	struct netcheck_set set[NETCHECK_SETS_MAX];
+	bool is_timed[HOME_REGIONS_MAX]; /* report.region's HTTPS request is over */
 	struct netcheck_report report;
 };
 
@@ -126,7 +135,11 @@ void netcheck_start(struct netcheck *n, const struct netcheck_env *env,
 		    const struct netcheck_ask *ask, uint64_t now_ns);
 /* A datagram that is STUN. STUN_OK if it answers a probe; else a negative stun_parse. */
 int netcheck_on_stun(struct netcheck *n, const uint8_t *data, size_t len, uint64_t now_ns);
-void netcheck_on_https(struct netcheck *n, uint16_t region, uint64_t latency_ns, uint64_t now_ns);
+/* A request could not be sent, and neither could others to that node. netcheck_on_timer() next. */
+void netcheck_on_unsent(struct netcheck *n, uint16_t region, uint8_t node, bool is_v6);
+/* The request to region is over; family: over which it went, 0: it failed. */
+void netcheck_on_https(struct netcheck *n, uint16_t region, uint8_t family, uint64_t latency_ns,
+		       uint64_t now_ns);
 uint64_t netcheck_next_ns(const struct netcheck *n);
 void netcheck_on_timer(struct netcheck *n, uint64_t now_ns);
 

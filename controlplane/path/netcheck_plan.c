@@ -36,18 +36,26 @@ static size_t rank_of(const struct netcheck_ask *ask, size_t which)
 	return rank;
 }
 
+/* 1, or 0: no try falls on a node that has the family. */
 static size_t add(struct netcheck_set *out, const struct netcheck_region *region, bool is_v6,
 		  unsigned tries, uint64_t step_ns, uint64_t later_ns)
 {
+	uint32_t nodes = is_v6 ? region->nodes_v6 : region->nodes_v4;
+
 	memset(out, 0, sizeof(*out));
 	out->region = region->id;
 	out->is_v6 = is_v6;
-	out->count = (uint8_t)tries;
 	for (unsigned n = 0; n < tries; n++) {
-		out->probe[n].at_ns = n * step_ns + (n > 1 ? n * later_ns : 0);
-		out->probe[n].node = (uint8_t)(n % region->node_count);
+		struct netcheck_probe *p = &out->probe[out->count];
+		unsigned node = n % region->node_count;
+
+		if (!(nodes >> node & 1))
+			continue;
+		p->at_ns = n * step_ns + (n > 1 ? n * later_ns : 0);
+		p->node = (uint8_t)node;
+		out->count++;
 	}
-	return 1;
+	return out->count > 0;
 }
 
 static size_t add_again(const struct netcheck_ask *ask, size_t which, struct netcheck_set *out)

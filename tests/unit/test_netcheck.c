@@ -14,7 +14,8 @@
 #define START (100 * NS_PER_SEC)
 
 static const char *vectors_path;
-static const struct netcheck_region regions[5] = {{1, 2}, {2, 2}, {3, 2}, {4, 2}, {5, 2}};
+static const struct netcheck_region regions[5] = {
+	{1, 2, 3, 3}, {2, 2, 3, 3}, {3, 2, 3, 3}, {4, 2, 3, 3}, {5, 2, 3, 3}};
 
 /* The recorded five plans. */
 static void plans_as_recorded(void **state)
@@ -164,21 +165,65 @@ static void falls_back_to_https(void **state)
 	assert_int_equal(rig.https, 0);
 	run_to(START + 3000 * MS);
 	assert_int_equal(rig.https, 5);
-	netcheck_on_https(&rig.n, 4, 80 * MS, rig.now_ns);
-	netcheck_on_https(&rig.n, 99, 80 * MS, rig.now_ns);
+	netcheck_on_https(&rig.n, 4, AF_INET, 80 * MS, rig.now_ns);
+	netcheck_on_https(&rig.n, 99, AF_INET6, 80 * MS, rig.now_ns);
 	run_to(START + 5000 * MS);
 	assert_int_equal(rig.done, 1);
 	assert_string_equal(netcheck_nat_type(&rig.n.report, NULL, 0), "udp blocked");
 	assert_int_equal(rig.n.report.region[3].any_ns / MS, 80);
+	assert_true(rig.n.report.ipv4 && !rig.n.report.ipv6 && !rig.n.report.udp);
 	assert_true(netcheck_next_ns(&rig.n) == NETCHECK_NEVER);
+}
+
+/* With every region timed or failed, nothing is left to wait for. */
+static void ends_when_all_are_timed(void **state)
+{
+	(void)state;
+	start(false);
+	run_to(START + 3000 * MS);
+	for (uint16_t id = 1; id < 5; id++)
+		netcheck_on_https(&rig.n, id, id % 2 ? AF_INET : 0, 80 * MS, rig.now_ns);
+	assert_int_equal(rig.done, 0);
+	netcheck_on_https(&rig.n, 5, 0, 0, rig.now_ns);
+	assert_int_equal(rig.done, 1);
+	assert_int_equal(rig.n.report.region[1].any_ns, 0);
+	assert_int_equal(rig.n.report.region[2].any_ns / MS, 80);
+}
+
+/* Nodes without the family are not asked; a set all of whose requests cannot leave is over. */
+static void asks_who_can_be_asked(void **state)
+{
+	static const struct netcheck_region odd[] = {{1, 2, 2, 0}, {2, 1, 1, 1}, {3, 2, 0, 0}};
+	struct netcheck_ask ask = {odd, 3, NULL, 0, true, true};
+
+	(void)state;
+	start(false);
+	memset(&rig, 0, sizeof(rig));
+	rig.env = (struct netcheck_env){NULL, fill, act};
+	rig.now_ns = START;
+	netcheck_start(&rig.n, &rig.env, &ask, START);
+	assert_int_equal(rig.n.set_count, 3);
+	netcheck_on_timer(&rig.n, START);
+	assert_int_equal(rig.sent, 2);
+	assert_true(!rig.last[0].is_v6 && rig.last[1].is_v6 && rig.last[0].region == 2);
+	netcheck_on_unsent(&rig.n, 2, 0, true);
+	run_to(START + 100 * MS);
+	assert_int_equal(rig.sent, 4); /* not again over IPv6 */
+	assert_int_equal(rig.last[2].region, 1);
+	assert_int_equal(rig.last[2].node, 1);
+	assert_int_equal(answer(2, 7000), STUN_OK);
+	assert_int_equal(rig.done, 0);
+	assert_int_equal(answer(0, 7000), STUN_OK);
+	assert_int_equal(rig.done, 1);
+	assert_true(rig.n.report.ended_ns == START + 100 * MS);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plans_as_recorded),
-		cmocka_unit_test(reports),
-		cmocka_unit_test(falls_back_to_https),
+		cmocka_unit_test(plans_as_recorded),	 cmocka_unit_test(reports),
+		cmocka_unit_test(falls_back_to_https),	 cmocka_unit_test(ends_when_all_are_timed),
+		cmocka_unit_test(asks_who_can_be_asked),
 	};
 
 	if (argc != 2)
