@@ -28,7 +28,7 @@ _causeway()
 	,*) words="status dp coord reload down up debug completion version help" ;;
 	dp,) words="show" ;;
 	dp,show) words="ports workers peers sessions routes rules flows counters latency --limit" ;;
-	coord,) words="users keys nodes routes logins audit derp backup" ;;
+	coord,) words="users keys nodes routes logins audit derp dns backup" ;;
 	debug,) words="import" ;;
 	debug,import) words="--state --force --allow-all" ;;
 	completion,) words="bash" ;;

@@ -9,13 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "controlplane/cli/cmd_coord_doc.h"
 #include "controlplane/cli/daemon.h"
 #include "controlplane/cli/table.h"
 #include "lib/base/bug.h"
-#include "lib/base/fileio.h"
 
-#define PREFIX	     "/coord/v0/"
-#define DERP_MAP_MAX (48u << 10)
+#define PREFIX "/coord/v0/"
 
 static const struct table_column user_columns[] = {
 	{"id", "id", TABLE_PLAIN}, {"name", "name", TABLE_PLAIN}, {0}};
@@ -60,7 +59,6 @@ static const struct action {
 	{"nodes", "delete", {"node"}},
 	{"routes", "approve", {"node", "prefix"}},
 	{"routes", "withdraw", {"node", "prefix"}},
-	{"derp", "set", {"map"}},
 	{"backup", NULL, {"file"}},
 };
 
@@ -146,19 +144,6 @@ static bool take_option(json_t *body, int argc, char **argv, int *i)
 	return false;
 }
 
-static json_t *read_map(const char *path)
-{
-	char *text;
-	size_t len;
-	json_t *map;
-
-	if (file_read_all(path, DERP_MAP_MAX, &text, &len))
-		return NULL;
-	map = json_loadb(text, len, 0, NULL);
-	free(text);
-	return map;
-}
-
 static json_t *member(const char *name, const char *word)
 {
 	char *path;
@@ -168,8 +153,6 @@ static json_t *member(const char *name, const char *word)
 		return split(word);
 	if (strcmp(name, "id") == 0)
 		return json_integer(strtoll(word, NULL, 10));
-	if (strcmp(name, "map") == 0)
-		return read_map(word);
 	if (strcmp(name, "file") != 0 || word[0] == '/')
 		return json_string(word);
 	/* The coordinator has another working directory. */
@@ -256,6 +239,8 @@ int cmd_coord(const struct cli *cli, int argc, char **argv)
 		if (strcmp(lists[i].name, what) == 0 &&
 		    (argc == 2 || (argc == 3 && strcmp(verb, "list") == 0)))
 			return show_list(&here, what, lists[i].columns);
+	if (cmd_coord_doc_is(what) && verb)
+		return cmd_coord_doc(&here, what, argc - 2, argv + 2);
 	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
 		const struct action *a = &actions[i];
 		int words = a->verb ? 3 : 2;

@@ -6,6 +6,7 @@
  * and are answered when they are committed.
  *
  *   GET  /coord/v0/users, keys, nodes, routes, logins   200 JSON: a list
+ *   GET  /coord/v0/derp, dns                            200 JSON: version, set, text, told
  *   GET  /coord/v0/audit                                200 JSON: the last 1,000 lines
  *   POST /coord/v0/VERB with a JSON object              200 JSON; 400, 404, 409 text
  *   GET  /health, /metrics
@@ -41,7 +42,7 @@ bool admin_verb(struct coord *c, struct admin_conn *conn, const char *verb, cons
 
 /* ---- admin_list.c ---- */
 
-/* A list as JSON, malloc'd; NULL: no such list, or no memory. */
+/* A list or document as JSON, malloc'd; NULL: no such thing, or no memory. */
 char *admin_list(const struct coord *c, const char *name, size_t *len);
 
 #endif

@@ -99,6 +99,15 @@ static void login_row(struct json_out *j, const struct coord *c, const void *row
 	put_time(j, "created", l->created_ns);
 }
 
+static char *finished(struct json_out *j, size_t *len)
+{
+	*len = j->len;
+	if (!j->error)
+		return j->text;
+	json_out_fini(j);
+	return NULL;
+}
+
 static char *list_of(const struct coord *c, const struct picture_rows *rows,
 		     void (*put)(struct json_out *j, const struct coord *c, const void *row),
 		     size_t *len)
@@ -115,11 +124,22 @@ static char *list_of(const struct coord *c, const struct picture_rows *rows,
 		json_out_end(&j);
 	}
 	json_out_end(&j);
-	*len = j.len;
-	if (!j.error)
-		return j.text;
-	json_out_fini(&j);
-	return NULL;
+	return finished(&j, len);
+}
+
+/* What nodes are told, and what was set for it: version 0, nothing was. */
+static char *doc_of(const struct store_doc *doc, const char *told, size_t *len)
+{
+	struct json_out j;
+
+	json_out_init(&j);
+	json_out_object(&j, NULL);
+	json_out_i64(&j, "version", doc ? doc->id : 0);
+	put_time(&j, "set", doc ? doc->created_ns : 0);
+	json_out_string(&j, "text", doc ? doc->text : NULL);
+	json_out_raw(&j, "told", told ? told : "null");
+	json_out_end(&j);
+	return finished(&j, len);
 }
 
 char *admin_list(const struct coord *c, const char *name, size_t *len)
@@ -136,5 +156,9 @@ char *admin_list(const struct coord *c, const char *name, size_t *len)
 		return list_of(c, &p->routes, route_row, len);
 	if (strcmp(name, "logins") == 0)
 		return list_of(c, &p->logins, login_row, len);
+	if (strcmp(name, "derp") == 0)
+		return doc_of(p->derp, p->derp ? p->derp->text : c->cfg.derp_map, len);
+	if (strcmp(name, "dns") == 0)
+		return doc_of(p->dns, picture_dns_config(p), len);
 	return NULL;
 }

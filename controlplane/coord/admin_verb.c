@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "controlplane/coord/admin.h"
+#include "controlplane/coord/dns_doc.h"
 #include "controlplane/tailcfg/json_in.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
@@ -221,14 +222,44 @@ static void route_approve(struct verb_input *v, struct store_op *op)
 	op->is_approved = true;
 }
 
+/* What is wrong with a document, and where. */
+static void doc_fail(struct verb_input *v, unsigned line, unsigned column, const char *text)
+{
+	const char *file = "document";
+
+	json_in_string(v->in, v->root, "file", &file);
+	if (!json_in_failed(v->in))
+		snprintf(v->in->error, sizeof(v->in->error), "%.80s:%u:%u: %.150s", file, line,
+			 column, text);
+}
+
 static void derp_set(struct verb_input *v, struct store_op *op)
 {
-	json_t *map = json_in_object(v->in, v->root, "map");
+	char *text = need_text(v->in, v->root, "text");
+	json_error_t err;
+	json_t *map = json_loads(text ? text : "", 0, &err);
 
-	if (!map || !json_is_object(json_in_get(map, "Regions")))
-		json_in_fail(v->in, "map", "an object with Regions");
+	if (!map)
+		doc_fail(v, (unsigned)err.line, (unsigned)err.column, err.text);
+	else if (!json_is_object(json_in_get(map, "Regions")))
+		doc_fail(v, 1, 1, "a DERP map is an object with Regions");
 	op->id = STORE_DOC_DERP;
 	op->text = map ? json_dumps(map, JSON_COMPACT) : NULL;
+	json_decref(map);
+	free(text);
+}
+
+static void dns_set(struct verb_input *v, struct store_op *op)
+{
+	struct hujson_error err;
+	char *config = NULL;
+
+	op->id = STORE_DOC_DNS;
+	op->text = need_text(v->in, v->root, "text");
+	if (op->text &&
+	    dns_doc_read(op->text, strlen(op->text), v->coord->picture.domain, &config, &err))
+		doc_fail(v, err.line, err.column, err.text);
+	free(config);
 }
 
 static void backup(struct verb_input *v, struct store_op *op)
@@ -263,6 +294,7 @@ static const struct {
 	{"routes/approve", STORE_ROUTE_APPROVE, route_approve},
 	{"routes/withdraw", STORE_ROUTE_APPROVE, route},
 	{"derp/set", STORE_DOC_SET, derp_set},
+	{"dns/set", STORE_DOC_SET, dns_set},
 	{"backup", STORE_BACKUP, backup},
 	{"audit", STORE_AUDIT_LIST, audit},
 };

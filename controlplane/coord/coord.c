@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "controlplane/coord/dns_doc.h"
 #include "controlplane/coord/store_sqlite.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -213,12 +214,16 @@ int coord_open(struct coord *c, const struct coord_config *cfg)
 		.now_ns = wall_ns,
 	};
 	struct store_backend *backend;
+	struct hujson_error err;
 	int rc;
 
 	*c = (struct coord){.cfg = *cfg};
 	rc = picture_init(&c->picture, cfg->domain);
+	if (!rc)
+		rc = dns_doc_read("{}", 2, cfg->domain, &c->dns_plain, &err);
 	if (rc)
 		return rc;
+	c->picture.dns_default = cfg->dns ? cfg->dns : c->dns_plain;
 	c->picture.on_change = on_picture;
 	c->picture.on_login_gone = on_login_gone;
 	c->picture.arg = c;
@@ -256,6 +261,7 @@ void coord_fini(struct coord *c)
 {
 	registrar_free(c->registrar);
 	picture_fini(&c->picture);
+	free(c->dns_plain);
 	key_wipe(&c->cfg.server_key);
 }
 

@@ -25,6 +25,7 @@ struct coord_config {
 	const char *url;
 	const char *domain;
 	const char *derp_map;  /* JSON; NULL: none */
+	const char *dns;       /* DNSConfig, JSON (dns_doc.h), until one is set; NULL: none */
 	struct key server_key; /* Noise, private */
 	int64_t key_life_ns;
 	/* The picture is whole: begin to listen. */
@@ -41,6 +42,7 @@ struct coord {
 	struct registrar *registrar;
 	struct ts2021_server *server;
 	uv_timer_t prune;
+	char *dns_plain; /* DNSConfig without settings: the nodes' names */
 	bool is_ready, is_closing;
 };
 

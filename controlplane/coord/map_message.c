@@ -33,21 +33,6 @@ static void put_all_profiles(struct json_out *j, const struct picture *p)
 	json_out_end(j);
 }
 
-static void put_dns(struct json_out *j, const struct picture *p)
-{
-	json_out_object(j, "DNSConfig");
-	json_out_object(j, "Routes");
-	/* No resolvers: the node answers these names itself. */
-	json_out_array(j, p->domain);
-	json_out_end(j);
-	json_out_end(j);
-	json_out_array(j, "Domains");
-	json_out_string(j, NULL, p->domain);
-	json_out_end(j);
-	json_out_bool(j, "Proxied", true);
-	json_out_end(j);
-}
-
 void map_message_full(struct json_out *j, const struct maps *m, const struct picture *p,
 		      const struct picture_node *self, const char *derp_map, int64_t now_ns)
 {
@@ -65,7 +50,7 @@ void map_message_full(struct json_out *j, const struct maps *m, const struct pic
 	json_out_end(j);
 	if (derp_map)
 		json_out_raw(j, "DERPMap", derp_map);
-	put_dns(j, p);
+	json_out_raw(j, "DNSConfig", picture_dns_config(p));
 	json_out_string(j, "Domain", p->domain);
 	json_out_raw(j, "PacketFilters", allow_all);
 	put_all_profiles(j, p);
@@ -182,5 +167,7 @@ void map_message_delta(struct json_out *j, const struct maps *m, const struct pi
 		put_all_profiles(j, p);
 	if (count && !items[0].id && (items[0].what & PICTURE_DERP) && derp_map)
 		json_out_raw(j, "DERPMap", derp_map);
+	if (count && !items[0].id && (items[0].what & PICTURE_DNS))
+		json_out_raw(j, "DNSConfig", picture_dns_config(p));
 	json_out_end(j);
 }

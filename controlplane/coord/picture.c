@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/coord/dns_doc.h"
 #include "controlplane/coord/map_node.h"
 #include "lib/base/bug.h"
+#include "lib/base/log.h"
 
 #define BY_KEY_FIRST 256
 
@@ -218,15 +220,37 @@ static void plain_changed(struct picture_rows *rows, const struct store_change *
 	*slot = c->row;
 }
 
+/* It was read when it was set, but for the same domain? */
+static void read_dns(struct picture *p)
+{
+	struct hujson_error err;
+	char *config;
+
+	if (dns_doc_read(p->dns->text, strlen(p->dns->text), p->domain, &config, &err)) {
+		log_error("dns.stored", "version=%lld line=%u column=%u error=\"%s\"",
+			  (long long)p->dns->id, err.line, err.column, err.text);
+		return;
+	}
+	free(p->dns_config);
+	p->dns_config = config;
+}
+
 static void doc_changed(struct picture *p, struct store_doc *doc)
 {
-	if (!doc || doc->kind != STORE_DOC_DERP || (p->derp && p->derp->id > doc->id)) {
+	struct store_doc **slot = !doc				? NULL
+				  : doc->kind == STORE_DOC_DERP ? &p->derp
+				  : doc->kind == STORE_DOC_DNS	? &p->dns
+								: NULL;
+
+	if (!slot || (*slot && (*slot)->id > doc->id)) {
 		store_row_free(STORE_DOC, doc);
 		return;
 	}
-	store_row_free(STORE_DOC, p->derp);
-	p->derp = doc;
-	tell(p, 0, PICTURE_DERP);
+	store_row_free(STORE_DOC, *slot);
+	*slot = doc;
+	if (slot == &p->dns)
+		read_dns(p);
+	tell(p, 0, slot == &p->dns ? PICTURE_DNS : PICTURE_DERP);
 }
 
 void picture_apply(struct picture *p, struct store_change *c)
@@ -288,6 +312,11 @@ const struct store_user *picture_user_by_name(const struct picture *p, const cha
 	return NULL;
 }
 
+const char *picture_dns_config(const struct picture *p)
+{
+	return p->dns_config ? p->dns_config : p->dns_default;
+}
+
 const struct store_login *picture_login(const struct picture *p, const char *token)
 {
 	for (size_t i = 0; i < p->logins.room; i++) {
@@ -324,5 +353,7 @@ void picture_fini(struct picture *p)
 	rows_free(&p->routes, STORE_ROUTE);
 	rows_free(&p->logins, STORE_LOGIN);
 	store_row_free(STORE_DOC, p->derp);
+	store_row_free(STORE_DOC, p->dns);
+	free(p->dns_config);
 	free(p->by_key);
 }

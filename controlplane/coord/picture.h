@@ -24,8 +24,9 @@ enum picture_what {
 	PICTURE_DISCO = 1 << 3,
 	PICTURE_ONLINE = 1 << 4, /* of maps.h */
 	PICTURE_SELF = 1 << 5,	 /* only what the node itself is shown */
-	PICTURE_USERS = 1 << 6,	 /* these two with node 0 */
+	PICTURE_USERS = 1 << 6,	 /* these with node 0 */
 	PICTURE_DERP = 1 << 7,
+	PICTURE_DNS = 1 << 8,
 };
 
 struct picture_node {
@@ -45,7 +46,9 @@ struct picture_rows {
 struct picture {
 	struct picture_rows nodes; /* struct picture_node */
 	struct picture_rows users, keys, routes, logins;
-	struct store_doc *derp;
+	struct store_doc *derp, *dns;
+	char *dns_config;	 /* DNSConfig of dns; NULL: there is none */
+	const char *dns_default; /* used while there is none, never NULL, borrowed */
 	struct picture_node **by_key;
 	size_t by_key_mask, node_count;
 	const char *domain; /* "mesh.example", borrowed */
@@ -67,6 +70,8 @@ struct picture_node *picture_node(const struct picture *p, int64_t id);
 struct picture_node *picture_node_by_key(const struct picture *p, const struct key *node_key);
 const struct store_user *picture_user(const struct picture *p, int64_t id);
 const struct store_user *picture_user_by_name(const struct picture *p, const char *name);
+/* DNSConfig as JSON, borrowed. */
+const char *picture_dns_config(const struct picture *p);
 const struct store_login *picture_login(const struct picture *p, const char *token);
 
 static inline bool picture_node_is_expired(const struct picture_node *n, int64_t now_ns)

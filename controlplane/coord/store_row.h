@@ -73,11 +73,11 @@ struct store_login {
 	int64_t created_ns;
 };
 
-/* Whole texts: the policy file, the DERP map. Each write is a new version. */
-enum store_doc_kind { STORE_DOC_POLICY = 1, STORE_DOC_DERP = 2 };
+/* Whole texts: the policy file, the DERP map, DNS. Each write is a new version. */
+enum store_doc_kind { STORE_DOC_POLICY = 1, STORE_DOC_DERP = 2, STORE_DOC_DNS = 3 };
 
 struct store_doc {
-	int64_t id; /* the version, over both kinds */
+	int64_t id; /* the version, over all kinds */
 	enum store_doc_kind kind;
 	char *text;
 	int64_t created_ns;

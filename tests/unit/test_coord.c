@@ -593,6 +593,47 @@ static void routes_reach_peers_when_they_are_approved(void **state)
 	assert_int_equal(json_array_size(json_object_get(peer, "PrimaryRoutes")), 1);
 }
 
+/* Only what is set later is told as a change, and to all with the same bytes. */
+static void dns_reaches_who_watches(void **state)
+{
+	struct rig *r = *state;
+	struct maps_counts before, after;
+	struct store_op *op;
+	const json_t *dns;
+
+	people(r);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_string_equal(join(r, i, i ? "b" : "a", "ann"), "");
+		watch(r, i);
+		UNTIL(r->dev[i].count);
+	}
+	dns = json_object_get(r->dev[0].messages[0], "DNSConfig");
+	assert_int_equal(json_object_size(json_object_get(dns, "Routes")), 1);
+	assert_true(json_is_true(json_object_get(dns, "Proxied")));
+	settle(r);
+	maps_counts(r->coord.maps, &before);
+	op = op_new(r, STORE_DOC_SET);
+	op->id = STORE_DOC_DNS;
+	op->text =
+		strdup("{\"extra_records\": [{\"name\": \"db.test\", \"value\": \"10.0.0.7\"}],}");
+	assert_int_equal(do_op(r, op), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		UNTIL((dns = json_object_get(newest(&r->dev[i], "DNSConfig"), "ExtraRecords")));
+		assert_string_equal(
+			json_string_value(json_object_get(json_array_get(dns, 0), "Name")),
+			"db.test");
+		assert_null(newest(&r->dev[i], "DERPMap"));
+	}
+	maps_counts(r->coord.maps, &after);
+	assert_int_equal(after.encoded - before.encoded, 1);
+	/* One that cannot be read, as by another version: what was told before stays. */
+	op = op_new(r, STORE_DOC_SET);
+	op->id = STORE_DOC_DNS;
+	op->text = strdup("{\"later\": 1}");
+	assert_int_equal(do_op(r, op), 0);
+	assert_non_null(strstr(picture_dns_config(&r->coord.picture), "db.test"));
+}
+
 static void an_ephemeral_node_goes_when_it_leaves(void **state)
 {
 	struct rig *r = *state;
@@ -655,6 +696,7 @@ int main(void)
 		CASE(a_stream_begins_whole_and_goes_on_with_what_changed),
 		CASE(watchers_that_need_the_same_share_its_bytes),
 		CASE(routes_reach_peers_when_they_are_approved),
+		CASE(dns_reaches_who_watches),
 		CASE(an_ephemeral_node_goes_when_it_leaves),
 		CASE(a_start_that_is_broken_off_ends),
 		CASE(strangers_get_no_map),
