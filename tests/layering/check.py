@@ -66,6 +66,10 @@ FORBIDDEN = [
                                      "controlplane/noise/wg_env.h", "lib/base/*"],
      "an engine without I/O: the transport carries its actions out"),
     ("controlplane/netmap/*", "lib/base/sock.h", [], "the picture does no I/O but its cache's"),
+    ("controlplane/localapi/*", "controlplane/*",
+     ["controlplane/localapi/*", "controlplane/netmap/*", "controlplane/path/*",
+      "controlplane/tailcfg/*"],
+     "answers are made of values: they are compared with recorded ones"),
     ("controlplane/node/*", "controlplane/cli/*", [], "the daemon does not need its command line"),
     ("controlplane/policy/*", "*", ["controlplane/policy/*", "lib/base/*"],
      "what follows from a policy is worked out from it and the nodes alone"),
@@ -98,6 +102,7 @@ FORBIDDEN_CALLS = [
     ("controlplane/netmap/*", CLOCK, "time is an argument"),
     ("controlplane/dns/dns_names.c", CLOCK, "time is an argument"),
     ("controlplane/control/*", CLOCK, "an engine's time is an argument"),
+    ("controlplane/localapi/*", CLOCK, "time is an argument"),
     ("dataplane/stage/*", CLOCK, "a stage's time comes with the batch"),
     ("dataplane/table/*", CLOCK, "a table's time is an argument"),
 ]
