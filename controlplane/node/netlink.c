@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "controlplane/node/netlink.h"
+#include "controlplane/node/netlink_talk.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
-
-#define DUMP_TRIES 8
 
 struct netlink {
 	struct mnl_socket *sock;
@@ -63,7 +60,7 @@ static void drain(struct netlink *nl)
 		;
 }
 
-static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags)
+struct nlmsghdr *netlink_begin(struct netlink *nl, uint16_t type, uint16_t flags)
 {
 	struct nlmsghdr *nlh;
 
@@ -112,11 +109,28 @@ static int receive(struct netlink *nl, mnl_cb_t cb, void *arg)
 	}
 }
 
-static int talk(struct netlink *nl, struct nlmsghdr *nlh)
+int netlink_talk(struct netlink *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *arg)
 {
 	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	return receive(nl, NULL, NULL);
+	return receive(nl, cb, arg);
+}
+
+static int talk(struct netlink *nl, struct nlmsghdr *nlh)
+{
+	return netlink_talk(nl, nlh, NULL, NULL);
+}
+
+/* The header of every listing begins with the family. */
+int netlink_list(struct netlink *nl, uint16_t type, uint8_t family, mnl_cb_t cb, void *arg)
+{
+	struct nlmsghdr *nlh = netlink_begin(nl, type, NLM_F_DUMP);
+	size_t len = type == RTM_GETROUTE  ? sizeof(struct rtmsg)
+		     : type == RTM_GETADDR ? sizeof(struct ifaddrmsg)
+					   : sizeof(struct ifinfomsg);
+
+	*(uint8_t *)mnl_nlmsg_put_extra_header(nlh, len) = family;
+	return netlink_talk(nl, nlh, cb, arg);
 }
 
 static int unless(int err, int harmless)
@@ -131,7 +145,7 @@ static size_t addr_bytes(uint8_t family)
 
 int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu)
 {
-	struct nlmsghdr *nlh = begin(nl, RTM_NEWLINK, 0);
+	struct nlmsghdr *nlh = netlink_begin(nl, RTM_NEWLINK, 0);
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 
 	ifi->ifi_family = AF_UNSPEC;
@@ -146,7 +160,7 @@ static struct nlmsghdr *addr_request(struct netlink *nl, uint16_t type, uint16_t
 				     uint32_t ifindex, const struct ip_addr *addr,
 				     uint8_t prefix_len)
 {
-	struct nlmsghdr *nlh = begin(nl, type, flags);
+	struct nlmsghdr *nlh = netlink_begin(nl, type, flags);
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
 
 	ifa->ifa_family = addr->family;
@@ -177,7 +191,7 @@ int netlink_addr_del(struct netlink *nl, uint32_t ifindex, const struct ip_addr 
 static struct nlmsghdr *route_request(struct netlink *nl, uint16_t type, uint16_t flags,
 				      const struct netlink_route *r)
 {
-	struct nlmsghdr *nlh = begin(nl, type, flags);
+	struct nlmsghdr *nlh = netlink_begin(nl, type, flags);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 
 	rtm->rtm_family = r->dst.addr.family;
@@ -215,7 +229,7 @@ int netlink_route_del(struct netlink *nl, const struct netlink_route *route)
 static struct nlmsghdr *rule_request(struct netlink *nl, uint16_t type, uint16_t flags,
 				     const struct netlink_rule *r)
 {
-	struct nlmsghdr *nlh = begin(nl, type, flags);
+	struct nlmsghdr *nlh = netlink_begin(nl, type, flags);
 	struct fib_rule_hdr *frh = mnl_nlmsg_put_extra_header(nlh, sizeof(*frh));
 
 	frh->family = r->family;
@@ -290,17 +304,6 @@ static int on_route(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-static int dump_routes(struct netlink *nl, uint8_t family, struct route_dump *d)
-{
-	struct nlmsghdr *nlh = begin(nl, RTM_GETROUTE, NLM_F_DUMP);
-	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-
-	rtm->rtm_family = family;
-	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	return receive(nl, on_route, d);
-}
-
 int netlink_routes_ours(struct netlink *nl, void (*cb)(const struct netlink_route *, void *),
 			void *arg)
 {
@@ -309,11 +312,10 @@ int netlink_routes_ours(struct netlink *nl, void (*cb)(const struct netlink_rout
 	int err = 0;
 
 	for (unsigned i = 0; i < sizeof(families) && !err; i++) {
-		err = dump_routes(nl, families[i], &d);
-		/* The table changed under the listing; a host with a routing daemon is like that.
-		 */
-		for (int n = 0; err == -EINTR && n < DUMP_TRIES; n++)
-			err = dump_routes(nl, families[i], &d);
+		err = netlink_list(nl, RTM_GETROUTE, families[i], on_route, &d);
+		/* A host with a routing daemon changes all the time. */
+		for (int n = 0; err == -EINTR && n < NETLINK_LIST_TRIES; n++)
+			err = netlink_list(nl, RTM_GETROUTE, families[i], on_route, &d);
 	}
 	return err;
 }
@@ -354,12 +356,10 @@ int netlink_addrs(struct netlink *nl, uint32_t ifindex,
 		  void (*cb)(const struct ip_addr *, uint8_t prefix_len, void *), void *arg)
 {
 	struct addr_dump d = {.ifindex = ifindex, .cb = cb, .arg = arg};
-	struct nlmsghdr *nlh = begin(nl, RTM_GETADDR, NLM_F_DUMP);
+	struct nlmsghdr *nlh = netlink_begin(nl, RTM_GETADDR, NLM_F_DUMP);
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
 
 	ifa->ifa_family = AF_UNSPEC;
 	ifa->ifa_index = ifindex;
-	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	return receive(nl, on_addr, &d);
+	return netlink_talk(nl, nlh, on_addr, &d);
 }
