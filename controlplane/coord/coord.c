@@ -291,6 +291,8 @@ char *coord_metrics(const struct coord *c, size_t *len)
 		     "causeway_coord_requests_total %llu\n"
 		     "causeway_coord_refused_total{reason=\"pending\"} %llu\n"
 		     "causeway_coord_refused_total{reason=\"address\"} %llu\n"
+		     "causeway_coord_refused_total{reason=\"connections\"} %llu\n"
+		     "causeway_coord_refused_total{reason=\"memory\"} %llu\n"
 		     "causeway_coord_refused_total{reason=\"http\"} %llu\n"
 		     "causeway_coord_refused_total{reason=\"handshake\"} %llu\n"
 		     "causeway_coord_refused_total{reason=\"timeout\"} %llu\n",
@@ -301,7 +303,9 @@ char *coord_metrics(const struct coord *c, size_t *len)
 		     (unsigned long long)server.accepted, (unsigned long long)server.requests,
 		     (unsigned long long)server.refused_pending,
 		     (unsigned long long)server.refused_address,
-		     (unsigned long long)server.bad_http, (unsigned long long)server.bad_handshake,
+		     (unsigned long long)server.refused_connections,
+		     (unsigned long long)server.refused_memory, (unsigned long long)server.bad_http,
+		     (unsigned long long)server.bad_handshake,
 		     (unsigned long long)server.timed_out);
 	if (n < 0)
 		return NULL;

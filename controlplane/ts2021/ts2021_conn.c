@@ -18,6 +18,8 @@ static void leave(struct ts2021_conn *c)
 	if (--c->depth || !c->is_freed)
 		return;
 	nghttp2_session_del(c->session);
+	/* What gone tells of may still be asked to end. */
+	c->session = NULL;
 	noise_ik_stream_fini(&c->noise);
 	free(c->in);
 	c->ops->gone(c);

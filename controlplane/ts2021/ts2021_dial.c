@@ -44,6 +44,7 @@ struct ts2021_dial {
 	struct attempt attempt[ATTEMPTS];
 	uv_timer_t timer;
 	bool is_over;
+	bool is_key_in_doubt; /* somebody answered who has not got it; the other attempt may */
 	char why[WHY_MAX];
 };
 
@@ -83,6 +84,9 @@ static void failed(struct ts2021_dial *d)
 	char why[WHY_MAX];
 
 	memcpy(why, d->why, sizeof(why));
+	/* Perhaps it has another key now: asked for again the next time. */
+	if (d->is_key_in_doubt)
+		memset(d->server, 0, sizeof(*d->server));
 	end(d);
 	ev->on_failed(arg, why);
 }
@@ -293,8 +297,7 @@ static void read_response(struct attempt *a)
 	if (a->len < NOISE_IK_RESPONSE_BYTES)
 		return;
 	if (noise_ik_finish(&a->noise, a->data, &noise)) {
-		/* Perhaps it has another key now: asked for again the next time. */
-		memset(a->d->server, 0, sizeof(*a->d->server));
+		a->d->is_key_in_doubt = true;
 		attempt_failed(a, "the server did not prove that it has its key");
 		return;
 	}

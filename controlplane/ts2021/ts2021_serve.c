@@ -27,8 +27,11 @@ struct ts2021_request {
 	uint8_t *body;
 	size_t body_room;
 	void *user;
+	uint64_t begun_ms;
+	bool is_whole; /* nothing of it comes any more */
 	bool is_given; /* to the handler: it is owed on_gone */
 	bool is_begun, is_ended, is_refused;
+	bool is_told;	  /* in this round of on_drained */
 	bool is_deferred; /* HTTP/2 has no data of it and waits */
 	struct piece *first, **last;
 	size_t sent; /* of the first piece */
@@ -39,7 +42,9 @@ struct ts2021_serve {
 	struct ts2021_conn conn; /* first */
 	struct ts2021_serve_config cfg;
 	struct ts2021_request *requests;
-	unsigned request_count;
+	size_t body_bytes; /* of all requests */
+	uv_timer_t timer;  /* of bodies and of idleness */
+	uint64_t idle_since_ms;
 };
 
 struct ts2021_bytes *ts2021_bytes_new(const void *data, size_t len)
@@ -73,6 +78,15 @@ static struct ts2021_request *request_of(struct ts2021_serve *c, int32_t id)
 	return nghttp2_session_get_stream_user_data(c->conn.session, id);
 }
 
+static void on_timer(uv_timer_t *t);
+
+/* Looks again in ms at the latest. */
+static void watch_the_time(struct ts2021_serve *c, uint64_t ms)
+{
+	if (!uv_is_active((uv_handle_t *)&c->timer) || uv_timer_get_due_in(&c->timer) > ms)
+		uv_timer_start(&c->timer, on_timer, ms, 0);
+}
+
 static void drop_piece(struct ts2021_request *r)
 {
 	struct piece *p = r->first;
@@ -85,20 +99,33 @@ static void drop_piece(struct ts2021_request *r)
 	free(p);
 }
 
+static void drop_body(struct ts2021_request *r)
+{
+	free(r->body);
+	r->body = NULL;
+	r->info.body = NULL;
+	r->c->body_bytes -= r->body_room;
+	r->body_room = 0;
+}
+
 static void forget(struct ts2021_request *r)
 {
-	struct ts2021_request **p = &r->c->requests;
+	struct ts2021_serve *c = r->c;
+	struct ts2021_request **p = &c->requests;
 
 	while (*p != r)
 		p = &(*p)->next;
 	*p = r->next;
-	r->c->request_count--;
 	if (r->is_given)
-		r->c->cfg.handler->on_gone(r->c->cfg.arg, r);
+		c->cfg.handler->on_gone(c->cfg.arg, r);
 	while (r->first)
 		drop_piece(r);
-	free(r->body);
+	drop_body(r);
 	free(r);
+	if (!c->requests && c->conn.stream) {
+		c->idle_since_ms = uv_now(c->cfg.loop);
+		watch_the_time(c, c->cfg.limits->idle_ms);
+	}
 }
 
 const struct ts2021_request_info *ts2021_request_info(const struct ts2021_request *r)
@@ -155,6 +182,8 @@ static void submit(struct ts2021_request *r, unsigned status, const char *type)
 	headers[0] = HEADER(":status", code);
 	headers[1] = HEADER("content-type", type ? type : "application/json");
 	r->is_begun = true;
+	if (!r->c->conn.session)
+		return;
 	nghttp2_submit_response(r->c->conn.session, r->id, headers, 2, &provider);
 }
 
@@ -174,7 +203,7 @@ static int append(struct ts2021_request *r, struct ts2021_bytes *b)
 
 static void wake(struct ts2021_request *r)
 {
-	if (r->is_deferred) {
+	if (r->is_deferred && r->c->conn.session) {
 		r->is_deferred = false;
 		nghttp2_session_resume_data(r->c->conn.session, r->id);
 	}
@@ -225,6 +254,8 @@ void ts2021_end(struct ts2021_request *r)
 
 void ts2021_abort(struct ts2021_request *r)
 {
+	if (!r->c->conn.session)
+		return;
 	nghttp2_submit_rst_stream(r->c->conn.session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_CANCEL);
 	ts2021_conn_flush(&r->c->conn);
 }
@@ -251,7 +282,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 					       .remote = c->cfg.remote};
 	r->next = c->requests;
 	c->requests = r;
-	c->request_count++;
+	r->begun_ms = uv_now(c->cfg.loop);
+	watch_the_time(c, c->cfg.limits->body_ms);
 	nghttp2_session_set_stream_user_data(session, r->id, r);
 	return 0;
 }
@@ -277,9 +309,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	return 0;
 }
 
+/* What still comes of it is not kept; on_sent ends it. */
 static void refuse(struct ts2021_request *r, unsigned status, const char *why)
 {
 	r->is_refused = true;
+	drop_body(r);
 	ts2021_respond(r, status, "text/plain; charset=utf-8", why, strlen(why));
 }
 
@@ -300,12 +334,17 @@ static int on_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const u
 
 		while (room < r->info.body_len + len)
 			room *= 2;
+		if (r->c->body_bytes - r->body_room + room > TS2021_BODIES_MAX) {
+			refuse(r, 503, "too many large requests at a time\n");
+			return 0;
+		}
 		p = realloc(r->body, room);
 		if (!p) {
 			refuse(r, 503, "no memory\n");
 			return 0;
 		}
 		r->body = p;
+		r->c->body_bytes += room - r->body_room;
 		r->body_room = room;
 		r->info.body = p;
 	}
@@ -324,11 +363,29 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	r = request_of(c, frame->hd.stream_id);
-	if (!r || r->is_refused || r->is_given)
+	if (!r || r->is_whole)
+		return 0;
+	r->is_whole = true;
+	if (r->is_refused)
 		return 0;
 	r->is_given = true;
 	++*c->cfg.requests;
 	c->cfg.handler->on_request(c->cfg.arg, r);
+	/* It cannot be gone: HTTP/2 sends nothing, and so ends nothing, while it is read. */
+	drop_body(r);
+	return 0;
+}
+
+/* Who was refused in the middle of a body need not send the rest (RFC 9113 8.1). */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+	struct ts2021_request *r;
+
+	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		return 0;
+	r = request_of(user, frame->hd.stream_id);
+	if (r && !r->is_whole)
+		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_NO_ERROR);
 	return 0;
 }
 
@@ -356,15 +413,64 @@ static void on_closed(struct ts2021_conn *conn, const char *why)
 static void on_drained(struct ts2021_conn *conn)
 {
 	struct ts2021_serve *c = (struct ts2021_serve *)conn;
-	struct ts2021_request *r, *next;
+	struct ts2021_request *r;
 
 	if (!c->cfg.handler->on_drained)
 		return;
-	for (r = c->requests; r && conn->stream; r = next) {
-		next = r->next;
-		if (r->is_begun && !r->is_ended && !r->queued)
-			c->cfg.handler->on_drained(c->cfg.arg, r);
+	for (r = c->requests; r; r = r->next)
+		r->is_told = !r->is_begun || r->is_ended || r->queued;
+	/* From the start each time: the handler may end any of them. */
+	for (r = c->requests; r && conn->stream;) {
+		if (r->is_told) {
+			r = r->next;
+			continue;
+		}
+		r->is_told = true;
+		c->cfg.handler->on_drained(c->cfg.arg, r);
+		r = c->requests;
 	}
+}
+
+/* The first that is late; NULL: none. *due_ms: when the next one will be. */
+static struct ts2021_request *late_body(struct ts2021_serve *c, uint64_t now, uint64_t *due_ms)
+{
+	for (struct ts2021_request *r = c->requests; r; r = r->next) {
+		uint64_t due = r->begun_ms + c->cfg.limits->body_ms;
+
+		if (r->is_whole || r->is_refused)
+			continue;
+		if (due <= now)
+			return r;
+		*due_ms = due < *due_ms ? due : *due_ms;
+	}
+	return NULL;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct ts2021_serve *c = t->data;
+	uint64_t now = uv_now(c->cfg.loop), due = UINT64_MAX;
+	struct ts2021_request *r;
+
+	while ((r = late_body(c, now, &due)))
+		refuse(r, 408, "the request took too long\n");
+	if (!c->conn.stream)
+		return;
+	if (!c->requests) {
+		due = c->idle_since_ms + c->cfg.limits->idle_ms;
+		if (due <= now) {
+			nghttp2_session_terminate_session(c->conn.session, NGHTTP2_NO_ERROR);
+			ts2021_conn_flush(&c->conn);
+			return;
+		}
+	}
+	if (due != UINT64_MAX)
+		watch_the_time(c, due - now);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+	free(h->data);
 }
 
 static void on_gone(struct ts2021_conn *conn)
@@ -374,7 +480,7 @@ static void on_gone(struct ts2021_conn *conn)
 	while (c->requests)
 		forget(c->requests);
 	c->cfg.on_gone(c->cfg.owner, c);
-	free(c);
+	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 }
 
 static const struct ts2021_conn_ops ops = {
@@ -396,6 +502,7 @@ static nghttp2_session *new_session(struct ts2021_serve *c)
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_chunk);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	if (nghttp2_session_server_new(&session, cb, c))
 		session = NULL;
@@ -421,6 +528,10 @@ struct ts2021_serve *ts2021_serve_new(struct net_stream *s, const struct noise_i
 	ts2021_conn_init(&c->conn, s, noise, &ops);
 	c->conn.session = session;
 	c->cfg = *cfg;
+	uv_timer_init(cfg->loop, &c->timer);
+	c->timer.data = c;
+	c->idle_since_ms = uv_now(cfg->loop);
+	watch_the_time(c, cfg->limits->idle_ms);
 	return c;
 }
 

@@ -10,9 +10,11 @@
 struct ts2021_serve;
 
 struct ts2021_serve_config {
+	uv_loop_t *loop;
 	const struct ts2021_handler *handler;
 	void *arg;
 	uint64_t *requests; /* counted here */
+	const struct ts2021_limits *limits;
 	struct key machine;
 	uint16_t version;
 	struct endpoint remote;

@@ -5,11 +5,16 @@
  * inside Noise are proven to come from a machine key; requests outside (/key apart)
  * go to on_http. The loop's thread only.
  *
- *   ts2021_server.c   listening, HTTP/1.1 until the upgrade, limits before it
- *   ts2021_serve.c    HTTP/2 after it
+ *   ts2021_server.c    listening, all connections and how many there may be
+ *   ts2021_pending.c   one until the upgrade: HTTP/1.1
+ *   ts2021_serve.c     one after it: HTTP/2
+ *   ts2021_source.c    where they come from: an IPv4 address or an IPv6 /64
  *
- * Before a client has proven its key it costs one socket and 8 KiB, for ten seconds,
- * and only so many may be in that state, in all and from one address.
+ * Before a client has proven its key it costs one socket and 8 KiB, for ten seconds.
+ * Of those only so many are held, in all and from one source: a new one drives out the
+ * oldest. A key proves nothing but that it is somebody's, so there are limits behind it
+ * too: connections, bodies under way, the time that a body takes, and the time that a
+ * connection may stay without a request.
  */
 #ifndef CONTROLPLANE_TS2021_TS2021_SERVER_H
 #define CONTROLPLANE_TS2021_TS2021_SERVER_H
@@ -21,10 +26,9 @@
 #include "lib/base/addr.h"
 #include "lib/base/key.h"
 
-#define TS2021_BODY_MAX		   (1u << 20) /* of a request */
-#define TS2021_PENDING_MAX	   4096	      /* connections without a proven key */
-#define TS2021_PENDING_PER_ADDRESS 128
-#define TS2021_STREAMS_MAX	   256 /* requests at a time of one connection */
+#define TS2021_BODY_MAX	   (1u << 20) /* of a request */
+#define TS2021_BODIES_MAX  (2u << 20) /* of a connection's requests that are not whole */
+#define TS2021_STREAMS_MAX 256	      /* requests at a time of one connection */
 
 struct ts2021_server;
 struct ts2021_request;
@@ -62,6 +66,17 @@ struct ts2021_handler {
 			struct ts2021_http_answer *out);
 };
 
+/* 0: the server's own choice, as named. */
+struct ts2021_limits {
+	uint32_t pending;		 /* connections without a proven key: 4096 */
+	uint32_t pending_per_source;	 /* 128 */
+	uint32_t connections;		 /* with one: 32768 */
+	uint32_t connections_per_source; /* 4096 */
+	uint32_t pending_ms;		 /* TLS, head and handshake together: 10 s */
+	uint32_t body_ms;		 /* from a request's head to its end: 30 s */
+	uint32_t idle_ms;		 /* a connection without a request: 2 min */
+};
+
 struct ts2021_server_config {
 	uv_loop_t *loop;
 	struct key private_key;
@@ -70,11 +85,12 @@ struct ts2021_server_config {
 	const struct wg_random *random;
 	const struct ts2021_handler *handler;
 	void *arg;
+	struct ts2021_limits limits;
 };
 
 struct ts2021_server_counts {
-	uint64_t accepted, refused_pending, refused_address, bad_http, bad_handshake, timed_out,
-		requests;
+	uint64_t accepted, refused_pending, refused_address, refused_connections, refused_memory,
+		bad_http, bad_handshake, timed_out, requests;
 	uint32_t pending, connections; /* now */
 };
 
@@ -94,7 +110,7 @@ void ts2021_server_close(struct ts2021_server *s);
 
 struct ts2021_request_info {
 	const char *method, *path; /* path without query */
-	const uint8_t *body;
+	const uint8_t *body;	   /* until on_request returns */
 	size_t body_len;
 	struct key machine; /* proven */
 	uint16_t version;   /* of the handshake */
