@@ -10,6 +10,8 @@
 
 static bool same_sources(const struct resolved_grant *a, const struct resolved_grant *b)
 {
+	if (a->source || b->source)
+		return a->source == b->source;
 	if (a->src_text_count != b->src_text_count)
 		return false;
 	for (uint32_t i = 0; i < a->src_text_count; i++)
@@ -69,7 +71,7 @@ void policy_make_entries(struct policy_view *v)
 		const struct resolved_grant *g = &v->grants[i];
 		const struct grant *from = g->grant;
 
-		for (uint32_t k = 0; g->src_text_count && k < from->port_count; k++)
+		for (uint32_t k = 0; k < from->port_count; k++)
 			add_entry(v, ENTRY_NETWORK, g, &from->ports[k]);
 		for (uint32_t k = 0; has_self(g) && k < from->port_count; k++)
 			add_entry(v, ENTRY_SELF, g, &from->ports[k]);

@@ -26,14 +26,22 @@ static void put_texts(struct json_out *j, char *const *texts, uint32_t count)
 	json_out_end(j);
 }
 
+static void put_sources(struct json_out *j, const struct resolved_grant *g)
+{
+	if (g->src_json)
+		json_out_raw(j, "SrcIPs", g->src_json);
+	else
+		put_texts(j, g->src_texts, g->src_text_count);
+}
+
 /* A rule is begun with its first destination, so that one without any never is. */
-static void begin_rule(struct making *k, char *const *texts, uint32_t count)
+static void begin_rule(struct making *k, const struct resolved_grant *g)
 {
 	if (k->is_open)
 		return;
 	k->is_open = true;
 	json_out_object(k->j, NULL);
-	put_texts(k->j, texts, count);
+	put_sources(k->j, g);
 	json_out_array(k->j, "DstPorts");
 }
 
@@ -85,20 +93,43 @@ static const char *prefix_text(const struct prefix *p, char buf[PREFIX_STR_MAX])
 	return prefix_print(p, buf);
 }
 
+/*
+ * Of a set of nodes its own addresses alone: a filter that named neighbours in the set
+ * as well would change with each of them.
+ */
+static void put_own(struct making *k, const struct entry_part *part, const struct resolved_dst *d)
+{
+	const struct ip_addr *own[] = {&k->n->v4, &k->n->v6};
+	char buf[ADDR_STR_MAX];
+
+	for (uint32_t i = 0; bit_get(d->members, k->node) && i < 2; i++) {
+		if (!own[i]->family)
+			continue;
+		begin_rule(k, part->grant);
+		put_ports(k->j, addr_print(own[i], buf), part->ports);
+	}
+}
+
 /* The prefixes of a destination that concern the node, as the policy wrote them. */
 static void put_set(struct making *k, const struct entry_part *part, const struct resolved_dst *d)
 {
 	const struct grant *g = part->grant->grant;
 
+	if (d->members && !g->via.count)
+		put_own(k, part, d);
+	/* Of a set of nodes the rest concerns only who has routes to them. */
+	if (d->members && !k->n->route_count)
+		return;
 	for (uint32_t i = 0; i < d->set.count; i++) {
 		struct ip_range r = d->set.ranges[i];
 		char buf[PREFIX_STR_MAX];
 		struct prefix p;
 
 		while (ip_range_next_prefix(&r, &p)) {
-			if (!has_routes_in(k->n, &p) && (g->via.count || !is_node_in(k->n, &p)))
+			if (!has_routes_in(k->n, &p) &&
+			    (d->members || g->via.count || !is_node_in(k->n, &p)))
 				continue;
-			begin_rule(k, part->grant->src_texts, part->grant->src_text_count);
+			begin_rule(k, part->grant);
 			put_ports(k->j, prefix_text(&p, buf), part->ports);
 		}
 	}
@@ -112,10 +143,10 @@ static void put_dst(struct making *k, const struct entry_part *part, const struc
 	if (selector_is_auto(s, AUTO_SELF) || (g->via.count && !node_has_tag_of(k->n, &g->via)))
 		return;
 	if (s->kind == SELECT_ALL && !g->via.count) {
-		begin_rule(k, part->grant->src_texts, part->grant->src_text_count);
+		begin_rule(k, part->grant);
 		put_ports(k->j, "*", part->ports);
 	} else if (selector_is_auto(s, AUTO_INTERNET) && k->n->is_exit) {
-		begin_rule(k, part->grant->src_texts, part->grant->src_text_count);
+		begin_rule(k, part->grant);
 		for (const char *const *t = policy_internet_text; *t; t++)
 			put_ports(k->j, *t, part->ports);
 	} else {
@@ -152,6 +183,16 @@ static bool own_texts(const struct making *k, const struct resolved_grant *g, bo
 	return ok;
 }
 
+static void begin_own_rule(struct making *k, char *const *texts, uint32_t count)
+{
+	if (k->is_open)
+		return;
+	k->is_open = true;
+	json_out_object(k->j, NULL);
+	put_texts(k->j, texts, count);
+	json_out_array(k->j, "DstPorts");
+}
+
 static void put_self(struct making *k, const struct entry *e)
 {
 	char **texts = NULL, buf[ADDR_STR_MAX];
@@ -162,7 +203,7 @@ static void put_self(struct making *k, const struct entry *e)
 	if (!own_texts(k, e->parts[0].grant, true, &texts, &count))
 		k->j->error = -ENOMEM;
 	for (uint32_t i = 0; count && i < e->part_count; i++) {
-		begin_rule(k, texts, count);
+		begin_own_rule(k, texts, count);
 		if (k->n->v4.family)
 			put_ports(k->j, addr_print(&k->n->v4, buf), e->parts[i].ports);
 		if (k->n->v6.family)
@@ -351,6 +392,9 @@ static void put_entry(struct making *k, const struct entry *e)
 {
 	switch (e->kind) {
 	case ENTRY_NETWORK:
+		/* From nobody: no rule. */
+		if (!e->parts[0].grant->src_text_count)
+			break;
 		for (uint32_t i = 0; i < e->part_count; i++)
 			for (uint32_t d = 0; d < e->parts[i].grant->dst_count; d++)
 				put_dst(k, &e->parts[i], &e->parts[i].grant->dst[d]);
@@ -376,5 +420,16 @@ void policy_filter(const struct policy_view *v, uint32_t node, struct json_out *
 	json_out_array(out, key);
 	for (uint32_t i = 0; i < v->entry_count; i++)
 		put_entry(&k, &v->entries[i]);
+	json_out_end(out);
+}
+
+void policy_filter_part(const struct policy_view *v, const uint32_t *entries, uint32_t count,
+			uint32_t node, struct json_out *out, const char *key)
+{
+	struct making k = {.v = v, .n = &v->world->nodes[node], .node = node, .j = out};
+
+	json_out_array(out, key);
+	for (uint32_t i = 0; i < count; i++)
+		put_entry(&k, &v->entries[entries[i]]);
 	json_out_end(out);
 }

@@ -10,6 +10,8 @@ struct resolved_dst {
 	const struct selector *selector;
 	struct ip_set set; /* closed; not of "*", self, internet */
 	uint64_t *nodes;   /* bit: counts as reaching the node; not of self */
+	/* bit: of a selector that names nodes, which it names; NULL: read it from the set. */
+	const uint64_t *members;
 };
 
 struct resolved_grant {
@@ -18,7 +20,9 @@ struct resolved_grant {
 	bool is_src_any;   /* autogroup:danger-all */
 	char **src_texts;  /* as FilterRules write them, sorted, each once */
 	uint32_t src_text_count;
-	uint64_t *src_nodes; /* bit: the node, or what is behind it, is a source */
+	const char *src_json; /* the same as JSON; NULL: not at hand */
+	const void *source;   /* equal: the same sources; NULL: compare the texts */
+	uint64_t *src_nodes;  /* bit: the node, or what is behind it, is a source */
 	struct resolved_dst *dst;
 	uint32_t dst_count;
 };
@@ -84,5 +88,17 @@ void set_of_everybody(const struct policy_world *w, struct ip_set *out);
 
 /* The tailnet's rules in order (policy_entries.c). */
 void policy_make_entries(struct policy_view *v);
+/* Of them those listed, for one node; under key as policy_filter. */
+void policy_filter_part(const struct policy_view *v, const uint32_t *entries, uint32_t count,
+			uint32_t node, struct json_out *out, const char *key);
+
+/* Where no rules stand: everybody to everything. And where no policy is: nothing. */
+#define POLICY_EVERYTHING "{\"grants\":[{\"src\":[\"*\"],\"dst\":[\"*\"],\"ip\":[\"*\"]}]}"
+#define POLICY_NOTHING	  "{\"grants\":[]}"
+
+static inline bool grant_has_effect(const struct grant *g)
+{
+	return g->port_count || (g->app && !g->via.count);
+}
 
 #endif

@@ -128,14 +128,11 @@ static void resolve(struct policy_view *v, const struct grant *g, struct resolve
 		resolve_dst(v, g, &g->dst.list[i], &out->dst[out->dst_count++]);
 }
 
-/* What holds where no rules stand: everybody to everything. */
 static struct policy *everything(void)
 {
-	static const char text[] =
-		"{\"grants\":[{\"src\":[\"*\"],\"dst\":[\"*\"],\"ip\":[\"*\"]}]}";
 	struct policy_report report;
 	struct policy *p;
-	int rc = policy_parse(text, strlen(text), &p, &report);
+	int rc = policy_parse(POLICY_EVERYTHING, strlen(POLICY_EVERYTHING), &p, &report);
 
 	policy_report_fini(&report);
 	return rc ? NULL : p;
@@ -196,18 +193,13 @@ void policy_view_free(struct policy_view *v)
 
 /* ---- who sees whom ---- */
 
-static bool has_effect(const struct grant *g)
-{
-	return g->port_count || (g->app && !g->via.count);
-}
-
 /* By this grant a may reach b. */
 static bool may_reach(const struct policy_view *v, const struct resolved_grant *g, uint32_t a,
 		      uint32_t b)
 {
 	const struct policy_node *nodes = v->world->nodes;
 
-	if (!bit_get(g->src_nodes, a) || !has_effect(g->grant))
+	if (!bit_get(g->src_nodes, a) || !grant_has_effect(g->grant))
 		return false;
 	for (uint32_t i = 0; i < g->dst_count; i++) {
 		if (bit_get(g->dst[i].nodes, b))
@@ -250,7 +242,7 @@ static bool is_plain_reach(const struct policy_view *v, uint32_t a, const struct
 	for (uint32_t i = 0; i < v->grant_count; i++) {
 		const struct resolved_grant *g = &v->grants[i];
 
-		if (g->grant->via.count || !has_effect(g->grant))
+		if (g->grant->via.count || !grant_has_effect(g->grant))
 			continue;
 		if (bit_get(g->src_nodes, a) && dst_meets(g, route))
 			return true;
@@ -304,7 +296,7 @@ static bool is_via_route(const struct policy_view *v, uint32_t a, uint32_t b,
 	for (uint32_t i = 0; i < v->grant_count; i++) {
 		const struct resolved_grant *g = &v->grants[i];
 
-		if (g->grant->via.count && has_effect(g->grant) && bit_get(g->src_nodes, a) &&
+		if (g->grant->via.count && grant_has_effect(g->grant) && bit_get(g->src_nodes, a) &&
 		    dst_meets(g, route) && is_elected(v, g, b, route))
 			return true;
 	}
@@ -331,7 +323,7 @@ static bool gets_exit(const struct policy_view *v, uint32_t a, uint32_t b)
 	for (uint32_t i = 0; nb->is_exit && i < v->grant_count; i++) {
 		const struct resolved_grant *g = &v->grants[i];
 
-		if (!bit_get(g->src_nodes, a) || !has_effect(g->grant))
+		if (!bit_get(g->src_nodes, a) || !grant_has_effect(g->grant))
 			continue;
 		for (uint32_t k = 0; k < g->dst_count; k++) {
 			const struct selector *s = g->dst[k].selector;
