@@ -11,18 +11,29 @@
 
 #define SOCKET_MODE	0660
 #define CONNECTIONS_MAX 64
+#define PATIENCE_MS	10000 /* of a TCP connection, from its begin to its end */
+#define TICK_MS		1000
+
+/* libuv's own way of one handle with several names. */
+union admin_handle {
+	uv_handle_t handle;
+	uv_stream_t stream;
+	uv_pipe_t pipe;
+	uv_tcp_t tcp;
+};
 
 struct admin {
-	uv_pipe_t listener;
+	union admin_handle listener;
+	uv_timer_t tick; /* looks for connections that say nothing */
 	struct coord *coord;
-	char *path;
+	char *path; /* NULL: a TCP port, for a monitor */
 	struct admin_conn *conns;
 	unsigned conn_count;
-	bool is_listening;
+	unsigned handles;
 };
 
 struct admin_conn {
-	uv_pipe_t pipe;
+	union admin_handle to;
 	uv_write_t write;
 	struct admin *admin;
 	struct admin_conn *next;
@@ -31,13 +42,14 @@ struct admin_conn {
 	size_t len;
 	char head[256];
 	char *body;
+	uint64_t since_ms;
 	bool is_busy;	/* its request is worked on or answered */
 	bool is_closed; /* the handle is */
 };
 
 static void admin_release(struct admin *a)
 {
-	if (a->is_listening || a->conns)
+	if (a->handles || a->conns)
 		return;
 	free(a->path);
 	free(a);
@@ -69,8 +81,8 @@ static void on_closed(uv_handle_t *h)
 
 static void conn_close(struct admin_conn *c)
 {
-	if (!uv_is_closing((uv_handle_t *)&c->pipe))
-		uv_close((uv_handle_t *)&c->pipe, on_closed);
+	if (!uv_is_closing(&c->to.handle))
+		uv_close(&c->to.handle, on_closed);
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -96,8 +108,8 @@ static void respond(struct admin_conn *c, int code, const char *type, char *body
 	bufs[0] = uv_buf_init(c->head, (unsigned)n);
 	bufs[1] = uv_buf_init(body, (unsigned)len);
 	c->write.data = c;
-	if (uv_is_closing((uv_handle_t *)&c->pipe) ||
-	    uv_write(&c->write, (uv_stream_t *)&c->pipe, bufs, body ? 2 : 1, on_written)) {
+	if (uv_is_closing(&c->to.handle) ||
+	    uv_write(&c->write, &c->to.stream, bufs, body ? 2 : 1, on_written)) {
 		c->is_busy = false;
 		conn_close(c);
 		conn_release(c);
@@ -174,6 +186,9 @@ static void serve(struct admin_conn *c, const struct http_request *req)
 	/* A browser that was lured to a local address names its origin. */
 	if (req->has_origin)
 		refuse(c, 403, "not from a browser");
+	else if (!c->admin->path && (strcmp(req->method, "GET") != 0 ||
+				     strncmp(req->path, ADMIN_PREFIX, strlen(ADMIN_PREFIX)) == 0))
+		refuse(c, 404, "404 page not found");
 	else if (strcmp(req->method, "GET") == 0)
 		get(c, req->path);
 	else if (strcmp(req->method, "POST") != 0)
@@ -219,32 +234,85 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		serve(c, &req);
 }
 
+/* The handle of a connection, and for the administrator who is at its other end. */
+static int accept_conn(struct admin_conn *c, uv_stream_t *listener)
+{
+	uv_os_fd_t fd;
+	int rc = uv_accept(listener, &c->to.stream);
+
+	if (rc || !c->admin->path)
+		return rc;
+	rc = uv_fileno(&c->to.handle, &fd);
+	return rc ? rc : sock_peer_cred(fd, &c->cred);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
 	struct admin *a = listener->data;
 	struct admin_conn *c = status < 0 ? NULL : calloc(1, sizeof(*c));
-	uv_os_fd_t fd;
 
 	if (!c)
 		return;
-	uv_pipe_init(listener->loop, &c->pipe, 0);
-	c->pipe.data = c;
+	if (a->path)
+		uv_pipe_init(listener->loop, &c->to.pipe, 0);
+	else
+		uv_tcp_init(listener->loop, &c->to.tcp);
+	c->to.handle.data = c;
 	c->admin = a;
+	c->since_ms = uv_now(listener->loop);
 	c->next = a->conns;
 	a->conns = c;
 	a->conn_count++;
-	if (uv_accept(listener, (uv_stream_t *)&c->pipe) || a->conn_count > CONNECTIONS_MAX ||
-	    uv_fileno((uv_handle_t *)&c->pipe, &fd) || sock_peer_cred(fd, &c->cred) ||
-	    uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read))
+	if (accept_conn(c, listener) || a->conn_count > CONNECTIONS_MAX ||
+	    uv_read_start(&c->to.stream, on_alloc, on_read))
 		conn_close(c);
 }
 
-static void on_listener_closed(uv_handle_t *h)
+static void on_tick(uv_timer_t *t)
+{
+	struct admin *a = t->data;
+
+	for (struct admin_conn *c = a->conns; c; c = c->next)
+		if (uv_now(t->loop) - c->since_ms > PATIENCE_MS)
+			conn_close(c);
+}
+
+static void on_handle_closed(uv_handle_t *h)
 {
 	struct admin *a = h->data;
 
-	a->is_listening = false;
+	a->handles--;
 	admin_release(a);
+}
+
+/* The listener is the caller's to make. path is copied. */
+static struct admin *admin_new(uv_loop_t *loop, struct coord *c, const char *path)
+{
+	struct admin *a = calloc(1, sizeof(*a));
+
+	if (!a || (path && !(a->path = strdup(path)))) {
+		free(a);
+		return NULL;
+	}
+	a->coord = c;
+	a->handles = 2;
+	a->listener.handle.data = a->tick.data = a;
+	uv_timer_init(loop, &a->tick);
+	/* An administrator may take time: a backup does. */
+	if (!path)
+		uv_timer_start(&a->tick, on_tick, TICK_MS, TICK_MS);
+	return a;
+}
+
+static int admin_listen(struct admin *a, int rc, struct admin **out)
+{
+	if (!rc)
+		rc = uv_listen(&a->listener.stream, CONNECTIONS_MAX, on_connection);
+	if (rc)
+		admin_close(a);
+	else
+		*out = a;
+	return rc;
 }
 
 int admin_open(uv_loop_t *loop, const char *socket_path, struct coord *c, struct admin **out)
@@ -254,34 +322,39 @@ int admin_open(uv_loop_t *loop, const char *socket_path, struct coord *c, struct
 
 	if (fd < 0)
 		return fd;
-	a = calloc(1, sizeof(*a));
-	if (!a || !(a->path = strdup(socket_path))) {
-		free(a);
+	a = admin_new(loop, c, socket_path);
+	if (!a) {
 		close(fd);
 		return -ENOMEM;
 	}
-	a->coord = c;
-	a->is_listening = true;
-	uv_pipe_init(loop, &a->listener, 0);
-	a->listener.data = a;
-	rc = uv_pipe_open(&a->listener, fd);
+	uv_pipe_init(loop, &a->listener.pipe, 0);
+	rc = uv_pipe_open(&a->listener.pipe, fd);
 	if (rc)
 		close(fd);
-	else
-		rc = uv_listen((uv_stream_t *)&a->listener, CONNECTIONS_MAX, on_connection);
-	if (rc)
-		admin_close(a);
-	else
-		*out = a;
-	return rc;
+	return admin_listen(a, rc, out);
+}
+
+int admin_open_metrics(uv_loop_t *loop, const struct endpoint *at, struct coord *c,
+		       struct admin **out)
+{
+	struct admin *a = admin_new(loop, c, NULL);
+	struct sockaddr_storage ss;
+
+	if (!a)
+		return -ENOMEM;
+	endpoint_to_sockaddr(at, &ss);
+	uv_tcp_init(loop, &a->listener.tcp);
+	return admin_listen(a, uv_tcp_bind(&a->listener.tcp, (struct sockaddr *)&ss, 0), out);
 }
 
 void admin_close(struct admin *a)
 {
 	if (!a)
 		return;
-	unlink(a->path);
+	if (a->path)
+		unlink(a->path);
 	for (struct admin_conn *c = a->conns; c; c = c->next)
 		conn_close(c);
-	uv_close((uv_handle_t *)&a->listener, on_listener_closed);
+	uv_close(&a->listener.handle, on_handle_closed);
+	uv_close((uv_handle_t *)&a->tick, on_handle_closed);
 }

@@ -9,7 +9,7 @@
  *   GET  /coord/v0/derp, dns                            200 JSON: version, set, text, told
  *   GET  /coord/v0/audit                                200 JSON: the last 1,000 lines
  *   POST /coord/v0/VERB with a JSON object              200 JSON; 400, 404, 409 text
- *   GET  /health, /metrics
+ *   GET  /health, /metrics                              also over TCP, and nothing else there
  *
  *   admin.c        connections
  *   admin_list.c   lists
@@ -27,6 +27,12 @@ struct admin_conn;
 
 /* 0 or a negative errno. */
 int admin_open(uv_loop_t *loop, const char *socket_path, struct coord *c, struct admin **out);
+/*
+ * Only what a monitor reads, on a TCP port: who connects is not known, so it is cut
+ * off when its request is not here within ten seconds. 0 or a negative errno.
+ */
+int admin_open_metrics(uv_loop_t *loop, const struct endpoint *at, struct coord *c,
+		       struct admin **out);
 /* Frees when the loop has closed its handles. */
 void admin_close(struct admin *a);
 

@@ -10,6 +10,7 @@
  *
  *   coord.c          wiring, presence, fail-over of routes
  *   coord_request.c  /machine/register and /machine/map
+ *   coord_metrics.c  counters and state for a monitor
  *
  * The loop's thread only.
  */
@@ -51,7 +52,7 @@ int coord_open(struct coord *c, const struct coord_config *cfg);
 /* Streams end, what was submitted is done. Run the loop until it is empty, then coord_fini. */
 void coord_close(struct coord *c);
 void coord_fini(struct coord *c);
-/* Prometheus text or JSON of the state; malloc'd, NULL: no memory. */
+/* Prometheus text; malloc'd, NULL: no memory. */
 char *coord_metrics(const struct coord *c, size_t *len);
 
 /* ---- coord_request.c ---- */

@@ -24,8 +24,7 @@ static const char *const record_keys[] = {"name", "type", "value", NULL};
 
 /* ---- values ---- */
 
-/* Labels of letters, digits, '-' and '_', the last of which is a name in use. */
-static bool is_name(const char *text)
+bool dns_doc_is_name(const char *text)
 {
 	size_t label = 0, len = strlen(text);
 
@@ -112,7 +111,7 @@ static int put_routes(struct json_out *j, const struct hujson_value *routes, con
 		json_out_end(j);
 	}
 	for (const struct hujson_value *v = routes ? routes->first : NULL; v && !rc; v = v->next) {
-		if (!is_name(v->key) || strlen(v->key) != v->key_len)
+		if (!dns_doc_is_name(v->key) || strlen(v->key) != v->key_len)
 			rc = key_error(err, v, "is no domain");
 		else if (strcasecmp(v->key, domain) == 0)
 			rc = key_error(err, v, "is the mesh's own domain");
@@ -138,7 +137,7 @@ static int put_domains(struct json_out *j, const struct hujson_value *list, cons
 		const char *text;
 
 		rc = hujson_string(v, &text, err);
-		if (!rc && !is_name(text))
+		if (!rc && !dns_doc_is_name(text))
 			rc = hujson_error_at(err, v, "\"%s\" is no domain", text);
 		if (!rc && strcasecmp(text, domain) != 0)
 			json_out_string(j, NULL, text);
@@ -168,7 +167,7 @@ static int put_record(struct json_out *j, const struct hujson_value *record,
 		rc = hujson_check_keys(record, record_keys, err);
 	if (!rc)
 		rc = record_text(record, "name", &name, err);
-	if (!rc && !is_name(name))
+	if (!rc && !dns_doc_is_name(name))
 		rc = hujson_error_at(err, hujson_get(record, "name"), "\"%s\" is no name", name);
 	if (!rc && type)
 		rc = hujson_string(type, &wanted, err);

@@ -24,6 +24,8 @@
 
 #define DNS_DOC_MAX (48u << 10) /* bytes of text */
 
+/* Whether text is a DNS name of labels of letters, digits, '-' and '_', without a dot behind. */
+bool dns_doc_is_name(const char *text);
 /*
  * domain: of the nodes' names. *out: DNSConfig as JSON, malloc'd. 0, or -EINVAL with
  * err saying what and where, or -ENOMEM. Any thread.

@@ -4,7 +4,6 @@
  * store thread; what it does is in coord.h. Options, start and end are here.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,172 +16,29 @@
 #include <systemd/sd-daemon.h>
 
 #include "controlplane/coord/admin.h"
+#include "controlplane/coord/options.h"
 #include "controlplane/net/net_tls.h"
 #include "controlplane/noise/blake2s.h"
 #include "lib/base/fileio.h"
 #include "lib/base/harden.h"
 #include "lib/base/log.h"
 
-#define DEFAULT_STATE  "/var/lib/causeway"
-#define DEFAULT_SOCKET "/run/causeway/coord.sock"
-#define DEFAULT_DOMAIN "mesh.internal"
-#define DEFAULT_DAYS   180
-#define DERP_MAP_MAX   (1u << 20)
-#define FILES_MAX      65536
-#define DAY_NS	       (86400ll * 1000000000)
-
-struct options {
-	const char *listen, *listen_tls, *url, *state, *socket, *cert, *key, *derp_map, *domain;
-	int64_t days;
-	enum log_level log_level;
-};
+#define DERP_MAP_MAX (1u << 20)
+#define FILES_MAX    65536
+#define DAY_NS	     (86400ll * 1000000000)
 
 struct daemon {
 	uv_loop_t loop;
 	uv_signal_t signals[2];
 	struct options o;
 	struct coord coord;
-	struct admin *admin;
+	struct admin *admin, *monitor;
 	SSL_CTX *tls;
 	char *derp_map;
 	char database[512];
 	bool is_stopping;
 	int status;
 };
-
-static const char usage[] =
-	"usage: causeway-coord serve --listen ADDR:PORT --url URL [options]\n"
-	"  --listen ADDR:PORT      where nodes come in over plain HTTP\n"
-	"  --listen-tls ADDR:PORT  and over HTTPS; needs --tls-cert and --tls-key\n"
-	"  --tls-cert F            certificate chain, PEM\n"
-	"  --tls-key F             its key, PEM\n"
-	"  --url URL               what nodes are given as --login-server\n"
-	"  --state DIR             server key and database (" DEFAULT_STATE ")\n"
-	"  --socket S              socket for `causeway coord` (" DEFAULT_SOCKET ")\n"
-	"  --derp-map F            relays, as JSON; one set with `causeway coord derp set` wins\n"
-	"  --domain D              of the nodes' names (" DEFAULT_DOMAIN ")\n"
-	"  --key-days N            life of a node's key; 0: for ever (180)\n"
-	"  --log-level L           debug, info, warn or error (info)\n"
-	"  --version, --help\n";
-
-static const struct option longs[] = {
-	{"listen", required_argument, NULL, 'l'},
-	{"listen-tls", required_argument, NULL, 'L'},
-	{"tls-cert", required_argument, NULL, 'c'},
-	{"tls-key", required_argument, NULL, 'k'},
-	{"url", required_argument, NULL, 'u'},
-	{"state", required_argument, NULL, 's'},
-	{"socket", required_argument, NULL, 'S'},
-	{"derp-map", required_argument, NULL, 'd'},
-	{"domain", required_argument, NULL, 'D'},
-	{"key-days", required_argument, NULL, 'n'},
-	{"log-level", required_argument, NULL, 'g'},
-	{"version", no_argument, NULL, 'v'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
-static int wrong(const char *what, const char *value)
-{
-	fprintf(stderr, "causeway-coord: %s%s%s\n", what, value ? ": " : "", value ? value : "");
-	return 3;
-}
-
-static int take_days(struct options *o, const char *text)
-{
-	char *end;
-	long long n = strtoll(text, &end, 10);
-
-	if (*end || end == text || n < 0 || n > 36500)
-		return wrong("no such number of days", text);
-	o->days = n;
-	return 0;
-}
-
-/* 0 to go on; else the exit status + 1. */
-static int take_option(struct options *o, int opt)
-{
-	switch (opt) {
-	case 'l':
-		o->listen = optarg;
-		return 0;
-	case 'L':
-		o->listen_tls = optarg;
-		return 0;
-	case 'c':
-		o->cert = optarg;
-		return 0;
-	case 'k':
-		o->key = optarg;
-		return 0;
-	case 'u':
-		o->url = optarg;
-		return 0;
-	case 's':
-		o->state = optarg;
-		return 0;
-	case 'S':
-		o->socket = optarg;
-		return 0;
-	case 'd':
-		o->derp_map = optarg;
-		return 0;
-	case 'D':
-		o->domain = optarg;
-		return 0;
-	case 'n':
-		return take_days(o, optarg);
-	case 'g':
-		return log_level_parse(optarg, &o->log_level) ? wrong("no such log level", optarg)
-							      : 0;
-	case 'v':
-		puts("causeway-coord " CAUSEWAY_VERSION);
-		return 1;
-	case 'h':
-		fputs(usage, stdout);
-		return 1;
-	default:
-		fputs(usage, stderr);
-		return 3;
-	}
-}
-
-static int check_options(const struct options *o)
-{
-	size_t n = o->url ? strlen(o->url) : 0;
-
-	if (!o->listen && !o->listen_tls)
-		return wrong("--listen or --listen-tls is needed", NULL);
-	if (!n || (strncmp(o->url, "http://", 7) != 0 && strncmp(o->url, "https://", 8) != 0))
-		return wrong("--url is needed, as http:// or https://", o->url);
-	if (o->url[n - 1] == '/')
-		return wrong("--url may not end with a slash", o->url);
-	if (!o->listen_tls != !o->cert || !o->cert != !o->key)
-		return wrong("--listen-tls, --tls-cert and --tls-key go together", NULL);
-	return 0;
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	int opt, rc = 0;
-
-	*o = (struct options){
-		.state = DEFAULT_STATE,
-		.socket = DEFAULT_SOCKET,
-		.domain = DEFAULT_DOMAIN,
-		.days = DEFAULT_DAYS,
-		.log_level = LOG_INFO,
-	};
-	while (!rc && (opt = getopt_long(argc, argv, "", longs, NULL)) != -1)
-		rc = take_option(o, opt);
-	if (rc)
-		return rc;
-	if (optind + 1 != argc || strcmp(argv[optind], "serve") != 0) {
-		fputs(usage, stderr);
-		return 3;
-	}
-	return check_options(o);
-}
 
 /* Stock clients that lose a public http:// URL insist on HTTPS at port 443 for good. */
 static void warn_of_url(const char *url)
@@ -264,6 +120,7 @@ static void stop(struct daemon *d, int status)
 		if (d->signals[i].data)
 			uv_close((uv_handle_t *)&d->signals[i], NULL);
 	admin_close(d->admin);
+	admin_close(d->monitor);
 	coord_close(&d->coord);
 }
 
@@ -308,6 +165,32 @@ static void on_failed(void *arg, int err)
 	stop(arg, EXIT_FAILURE);
 }
 
+/* The files that options name: what --check looks at too. */
+static int load_files(struct daemon *d)
+{
+	char err[NET_TLS_ERROR_MAX];
+	int rc = d->o.derp_map ? load_derp_map(d->o.derp_map, &d->derp_map) : 0;
+
+	if (rc || !d->o.tls_cert)
+		return rc;
+	d->tls = net_tls_server(d->o.tls_cert, d->o.tls_key, err);
+	if (!d->tls)
+		log_error("tls", "error=\"%s\"", err);
+	return d->tls ? 0 : -EINVAL;
+}
+
+static int open_monitor(struct daemon *d)
+{
+	struct endpoint at;
+	int rc = endpoint_parse(d->o.metrics, &at);
+
+	if (!rc)
+		rc = admin_open_metrics(&d->loop, &at, &d->coord, &d->monitor);
+	if (rc)
+		log_error("listen", "at=%s error=\"%s\"", d->o.metrics, strerror(-rc));
+	return rc;
+}
+
 static int start(struct daemon *d)
 {
 	struct coord_config cfg = {
@@ -315,12 +198,13 @@ static int start(struct daemon *d)
 		.database = d->database,
 		.url = d->o.url,
 		.domain = d->o.domain,
-		.key_life_ns = d->o.days * DAY_NS,
+		.dns = d->o.dns,
+		.key_life_ns = d->o.key_days * DAY_NS,
+		.derp_map = d->derp_map,
 		.on_ready = on_ready,
 		.on_failed = on_failed,
 		.arg = d,
 	};
-	char err[NET_TLS_ERROR_MAX];
 	int rc = make_state_dir(d->o.state);
 
 	if (!rc)
@@ -329,13 +213,6 @@ static int start(struct daemon *d)
 		log_error("state", "path=%s error=\"%s\"", d->o.state, strerror(-rc));
 		return rc;
 	}
-	if (d->o.derp_map && (rc = load_derp_map(d->o.derp_map, &d->derp_map)))
-		return rc;
-	cfg.derp_map = d->derp_map;
-	if (d->o.cert && !(d->tls = net_tls_server(d->o.cert, d->o.key, err))) {
-		log_error("tls", "error=\"%s\"", err);
-		return -EINVAL;
-	}
 	snprintf(d->database, sizeof(d->database), "%s/coord.db", d->o.state);
 	rc = coord_open(&d->coord, &cfg);
 	key_wipe(&cfg.server_key);
@@ -343,6 +220,8 @@ static int start(struct daemon *d)
 		rc = admin_open(&d->loop, d->o.socket, &d->coord, &d->admin);
 	if (rc)
 		log_error("start", "socket=%s error=\"%s\"", d->o.socket, strerror(-rc));
+	if (!rc && d->o.metrics)
+		rc = open_monitor(d);
 	return rc;
 }
 
@@ -368,13 +247,23 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &l);
 }
 
+static void give_files_back(struct daemon *d)
+{
+	SSL_CTX_free(d->tls);
+	free(d->derp_map);
+	options_fini(&d->o);
+	blake2s_fini();
+}
+
 int main(int argc, char **argv)
 {
 	static struct daemon d;
-	int rc = parse_options(argc, argv, &d.o);
+	int rc = options_parse(argc, argv, &d.o);
 
-	if (rc)
+	if (rc) {
+		options_fini(&d.o);
 		return rc - 1;
+	}
 	umask(077);
 	log_init("causeway-coord", d.o.log_level);
 	if (sodium_init() < 0 || blake2s_init()) {
@@ -384,6 +273,11 @@ int main(int argc, char **argv)
 	rc = harden_no_dumps();
 	if (rc)
 		log_warn("harden", "error=\"%s\"", strerror(-rc));
+	rc = load_files(&d);
+	if (rc || d.o.is_check) {
+		give_files_back(&d);
+		return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_files();
 	warn_of_url(d.o.url);
@@ -394,8 +288,6 @@ int main(int argc, char **argv)
 	uv_run(&d.loop, UV_RUN_DEFAULT);
 	coord_fini(&d.coord);
 	uv_loop_close(&d.loop);
-	SSL_CTX_free(d.tls);
-	free(d.derp_map);
-	blake2s_fini();
+	give_files_back(&d);
 	return d.status;
 }
