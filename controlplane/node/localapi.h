@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP over the Unix socket of causewayd, in the manner of Tailscale's LocalAPI.
- * Who may connect is the socket's mode; who may change things is root and the
- * daemon's own uid. One request of a connection is worked on at a time.
+ * HTTP over the Unix socket of causewayd: Tailscale's LocalAPI, as far as its command
+ * line asks for it, and what ours asks for beside it (docs/protocol/localapi.md has
+ * the endpoints). Everybody on the host may connect and read; who may change things
+ * is root, the daemon's own user and who Prefs.OperatorUser names.
  *
- *   GET  /localapi/v0/status?peers=false    200 JSON
- *   GET  /localapi/v0/metrics               200 Prometheus text (also /metrics)
- *   POST /localapi/v0/reload                204; 400 "file:line:column: reason"
- *   POST /localapi/v0/down, up              204
+ *   localapi.c        the socket, connections, requests
+ *   localapi_conn.h   answers
+ *   localapi_route.c  the table of endpoints and who may ask
+ *   localapi_*.c      endpoints by subject
  */
 #ifndef CONTROLPLANE_NODE_LOCALAPI_H
 #define CONTROLPLANE_NODE_LOCALAPI_H
@@ -17,9 +18,12 @@
 #define LOCALAPI_PREFIX "/localapi/v0/"
 
 struct localapi;
+struct mesh;
 
-int localapi_open(uv_loop_t *loop, const char *socket_path, struct node *n, struct localapi **out);
-/* Frees when the loop has closed its handles. */
+/* Both outlive it. Before the sandbox: ICMP sockets are opened here. */
+int localapi_open(uv_loop_t *loop, const char *socket_path, struct node *n, struct mesh *mesh,
+		  struct localapi **out);
+/* Frees when the loop has closed its handles. Before mesh_close. */
 void localapi_close(struct localapi *api);
 
 #endif

@@ -211,7 +211,7 @@ static int start(struct daemon *d, const struct options *o)
 		log_error("node.open", "error=\"%s\"", strerror(-rc));
 		return rc;
 	}
-	rc = localapi_open(&d->loop, o->socket, &d->node, &d->api);
+	rc = localapi_open(&d->loop, o->socket, &d->node, NULL, &d->api);
 	if (rc) {
 		log_error("localapi.open", "path=%s error=\"%s\"", o->socket, strerror(-rc));
 		node_close(&d->node);
