@@ -31,7 +31,7 @@ struct net_stream {
 	const struct net_stream_events *ev;
 	void *arg;
 	char host[NET_HOST_MAX];
-	unsigned cut_s;
+	unsigned cut_s, unsent_max;
 	struct addrinfo *addresses, *address; /* the one that is tried */
 	int last_error;
 	SSL *ssl;
@@ -251,7 +251,12 @@ static void set_options(struct net_stream *s)
 
 	uv_tcp_nodelay(&s->tcp, 1);
 	uv_tcp_keepalive(&s->tcp, 1, idle ? (unsigned)idle : KEEPALIVE_S);
-	if (!interval || uv_fileno((uv_handle_t *)&s->tcp, &fd))
+	if (uv_fileno((uv_handle_t *)&s->tcp, &fd))
+		return;
+	if (s->unsent_max)
+		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &s->unsent_max,
+			   sizeof(s->unsent_max));
+	if (!interval)
 		return;
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
@@ -379,10 +384,10 @@ static struct net_stream *create(uv_loop_t *loop, const struct net_stream_events
 	return s;
 }
 
-/* Memory BIOs between OpenSSL and the loop. */
-static int add_tls(struct net_stream *s, SSL_CTX *tls, bool is_client)
+/* Memory BIOs between OpenSSL and the loop. ssl NULL: there was no memory for it. */
+static int add_tls(struct net_stream *s, SSL *ssl, bool is_client)
 {
-	s->ssl = SSL_new(tls);
+	s->ssl = ssl;
 	s->from_net = s->ssl ? BIO_new(BIO_s_mem()) : NULL;
 	s->to_net = s->from_net ? BIO_new(BIO_s_mem()) : NULL;
 	if (!s->to_net) {
@@ -415,7 +420,8 @@ static void name_the_server(struct net_stream *s, bool is_unverified)
 int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_stream_events *ev,
 		    void *arg, struct net_stream **out)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG, .ai_family = d->family};
 	struct net_stream *s = create(loop, ev, arg, d->timeout_ms);
 	struct ip_addr literal;
 	char port[8];
@@ -425,12 +431,13 @@ int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_
 		return -ENOMEM;
 	snprintf(s->host, sizeof(s->host), "%s", d->host);
 	s->cut_s = d->cut_s;
+	s->unsent_max = d->unsent_max;
 	/* AI_ADDRCONFIG knows no loopback. */
 	if (addr_parse(d->host, &literal) == 0)
 		hints.ai_flags = AI_NUMERICHOST;
 	if (strcmp(d->host, "localhost") == 0)
 		hints.ai_flags = 0;
-	rc = d->tls ? add_tls(s, d->tls, true) : 0;
+	rc = d->tls ? add_tls(s, SSL_new(d->tls), true) : 0;
 	if (!rc && d->tls)
 		name_the_server(s, d->is_unverified);
 	if (!rc) {
@@ -462,7 +469,7 @@ int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms, 
 	s->handles++;
 	rc = uv_accept(listener, (uv_stream_t *)&s->tcp);
 	if (!rc && tls)
-		rc = add_tls(s, tls, false);
+		rc = add_tls(s, SSL_new(tls), false);
 	if (rc) {
 		end(s);
 		return rc;
@@ -470,6 +477,28 @@ int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms, 
 	*out = s;
 	connected(s);
 	return 0;
+}
+
+int net_stream_start_tls(struct net_stream *s, SSL *ssl, uint64_t timeout_ms)
+{
+	int rc = s->state == OPEN && !s->ssl && !s->is_told ? 0 : -ENOTCONN;
+
+	if (rc) {
+		SSL_free(ssl);
+		return rc;
+	}
+	rc = add_tls(s, ssl, true);
+	if (rc)
+		return rc;
+	s->state = HANDSHAKING;
+	uv_timer_start(&s->timer, on_timeout, timeout_ms, 0);
+	handshake(s);
+	return 0;
+}
+
+SSL *net_stream_tls(const struct net_stream *s)
+{
+	return s->ssl;
 }
 
 void net_stream_set_events(struct net_stream *s, const struct net_stream_events *ev, void *arg)

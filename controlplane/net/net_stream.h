@@ -6,6 +6,7 @@
  *
  *   dial:    name -> addresses, one after another -> connected -> (TLS) -> on_open
  *   accept:  connected -> (TLS) -> on_open
+ *            (net_stream_start_tls -> on_open again: what is said before TLS is a proxy's)
  *   then     on_data ..., on_drain ..., on_close
  *
  * A stream belongs to whoever opened it until it calls net_stream_close, after
@@ -45,6 +46,8 @@ struct net_dial {
 	bool is_unverified;  /* any certificate will do: what is inside is secured anyway */
 	uint64_t timeout_ms; /* until on_open */
 	unsigned cut_s; /* a link that was cut is noticed after so long; 0: when the system does */
+	int family;	/* AF_INET or AF_INET6 alone; 0: both */
+	unsigned unsent_max; /* bytes that the kernel holds which it has not sent; 0: its choice */
 };
 
 /* 0, or -ENOMEM. Everything else is told by on_close, never from inside this call. */
@@ -57,6 +60,14 @@ int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_
  */
 int net_stream_accept(uv_stream_t *listener, SSL_CTX *tls, uint64_t timeout_ms, unsigned cut_s,
 		      const struct net_stream_events *ev, void *arg, struct net_stream **out);
+/*
+ * TLS over an open stream that has none: on_open is called again. ssl is a client's, with the names
+ * that its owner wants, and the stream's from now on, whatever is returned. 0, -ENOTCONN or -ENOMEM
+ * (on_close is not called then, but may come from inside otherwise).
+ */
+int net_stream_start_tls(struct net_stream *s, SSL *ssl, uint64_t timeout_ms);
+/* What the handshake found; borrowed, not to be read from or written to. NULL: no TLS. */
+SSL *net_stream_tls(const struct net_stream *s);
 /* Another owner. */
 void net_stream_set_events(struct net_stream *s, const struct net_stream_events *ev, void *arg);
 
