@@ -190,10 +190,11 @@ def groups(everything):
         ("failover", script_group(py("tests/lab/test_failover.py"), 900, lab_env)),
         ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
                                   "boringtun-cli", "tailscaled", "tailscale", "control",
-                                  "derpclient"], 3600)),
+                                  "derpclient", "derper"], 3600)),
         ("control", script_group(py("tests/interop/test_control.py"), 300, lab_env)),
         ("coord", script_group(py("tests/interop/test_coord.py"), 300, lab_env)),
         ("derp", script_group(py("tests/interop/test_derp.py"), 300, lab_env)),
+        ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:

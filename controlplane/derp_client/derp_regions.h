@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "controlplane/derp_client/derp_counters.h"
 #include "controlplane/noise/wg_env.h"
 #include "lib/base/key.h"
 #include "lib/wire/derp_frame.h"
@@ -98,20 +99,7 @@ uint64_t derp_regions_last_frame_ns(const struct derp_regions *r, uint16_t regio
  */
 void derp_regions_network_changed(struct derp_regions *r);
 
-/* Of all connections, those that are over included. */
-struct derp_regions_counters {
-	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; /* bytes: of the packets alone */
-	uint64_t drop_queue;				     /* the queue was full: the oldest */
-	uint64_t drop_age;				     /* waited too long */
-	uint64_t drop_rate;				     /* above what the relay grants */
-	uint64_t drop_closed;	/* waited for a region that was closed */
-	uint64_t connects;	/* that succeeded */
-	uint64_t connect_fails; /* tries of one relay */
-	uint64_t breaks;	/* of connections that were open */
-	uint64_t bad_frames;	/* passed over, or for which a connection was closed */
-};
-
-void derp_regions_counters(const struct derp_regions *r, struct derp_regions_counters *out);
+void derp_regions_counters(const struct derp_regions *r, struct derp_counters *out);
 
 /* For status. */
 struct derp_region_info {
