@@ -45,7 +45,10 @@ struct mesh_netcheck_env {
 	const struct wg_random *random; /* borrowed */
 };
 
-/* In this order, after a report. All are there to be read during the call; none may close. */
+/*
+ * In this order, after a report; the first three before it, too. What is told may be read during
+ * the call. An event may set and ask, but not close.
+ */
 struct mesh_netcheck_events {
 	/* The list differs as a set. */
 	void (*on_endpoints)(void *arg, const struct endpoint_list *list);
@@ -65,6 +68,8 @@ void mesh_netcheck_close(struct mesh_netcheck *m);
 
 /* Borrowed until another one is set or m is closed, when it may be freed. NULL: none. */
 void mesh_netcheck_set_map(struct mesh_netcheck *m, const struct derp_map *map);
+/* The home of the last run: kept until a report knows better. Tells nobody. */
+void mesh_netcheck_set_home(struct mesh_netcheck *m, uint16_t region);
 /* Of the sockets; 0: none of the family. is_fixed: configured, not chosen by the kernel. */
 void mesh_netcheck_set_ports(struct mesh_netcheck *m, uint16_t port4, uint16_t port6,
 			     bool is_fixed);
@@ -77,7 +82,10 @@ void mesh_netcheck_set_active(struct mesh_netcheck *m, bool is_active);
 
 /* A full report now; one that runs and is full will do. */
 void mesh_netcheck_run(struct mesh_netcheck *m);
-/* Endpoints as of now, by a light report; one that runs will do. on_report says that it ended. */
+/*
+ * Endpoints as of now, by a light report; one that runs will do. on_report says that it ended, if
+ * anybody can be asked at all.
+ */
 void mesh_netcheck_refresh(struct mesh_netcheck *m);
 
 /* A datagram that stun_is(). STUN_OK if it answers us, else a negative stun_parse. */
@@ -96,7 +104,7 @@ uint64_t mesh_netcheck_answered_ns(const struct mesh_netcheck *m);
 
 /* As `tailscale netcheck --format=json` has it. A new value; NULL: no memory. */
 json_t *mesh_netcheck_report_json(const struct netcheck_report *r);
-/* For Hostinfo (tailcfg NetInfo). A new value; NULL: no memory. */
-json_t *mesh_netcheck_netinfo(const struct netcheck_report *r);
+/* For Hostinfo (tailcfg NetInfo), with the home region. A new value; NULL: no memory. */
+json_t *mesh_netcheck_netinfo(const struct netcheck_report *r, uint16_t home);
 
 #endif
