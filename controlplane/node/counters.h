@@ -34,6 +34,11 @@
 	X(CONTROL_CHANNEL_FULL, 0, "packet channel to the dataplane is full")                      \
 	X(CONTROL_CHANNEL_UNWANTED, 0, "message on the packet channel that has no use here")       \
 	X(CONTROL_INSTALL_REFUSED, 1, "dataplane refused a session")                               \
+	X(CONTROL_UNKNOWN_DISCO, 0, "disco message of nobody in the picture")                      \
+	X(CONTROL_BAD_DISCO, 0, "disco message that does not decrypt, or says nothing known")      \
+	X(CONTROL_UNKNOWN_DERP, 0, "packet by DERP of nobody in the picture")                      \
+	X(CONTROL_DERP_DROPPED, 0, "packet for a peer that no DERP connection took")               \
+	X(CONTROL_BAD_STUN, 0, "STUN message that answers nothing that we asked")                  \
 	X(CONTROL_BAD_LANE, 0, "message about lanes that is malformed or of no session")           \
 	X(CONTROL_DISK, 1, "timestamp that could not be kept on disk")
 

@@ -8,6 +8,7 @@
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/peer.h"
 #include "controlplane/node/peer_lanes.h"
+#include "controlplane/node/ways.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -117,8 +118,13 @@ void dp_dump_take_state(const struct dp_dump *d, struct node *n)
 		p->last_rx_ns = st->last_rx_ns;
 		p->last_tx_ns = st->last_tx_ns;
 		/* It has heard the peer there; the configuration may know an older place. */
-		if (st->path.kind != DPAPI_PATH_NONE && (alive || p->path.kind == DPAPI_PATH_NONE))
+		if (peer_has_ways(p)) {
+			if (alive)
+				peer_ways_adopt(p, &st->path);
+		} else if (st->path.kind != DPAPI_PATH_NONE &&
+			   (alive || p->path.kind == DPAPI_PATH_NONE)) {
 			p->path = st->path;
+		}
 	}
 }
 

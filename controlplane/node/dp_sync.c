@@ -9,6 +9,7 @@
 #include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/packets.h"
 #include "controlplane/node/peer_lanes.h"
+#include "controlplane/node/ways.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -338,6 +339,8 @@ static void on_dump_end(struct dp_sync *s)
 		 : same ? "same=1"
 			: "restarted=1");
 	dp_dump_fini(&s->dump);
+	if (n->dataplane_cb)
+		n->dataplane_cb(n->dataplane_arg);
 }
 
 /* One event for the engine of a peer. */
@@ -351,6 +354,10 @@ static void tell_peer(struct node *n, uint32_t peer_id, struct wg_peer_event ev)
 
 static void on_activity(struct node *n, const struct dpapi_event_activity *a)
 {
+	struct node_peer *p = node_peer_by_id(n, a->peer_id);
+
+	if (p && a->tx_unanswered_ns)
+		peer_ways_on_silence(p);
 	tell_peer(n, a->peer_id,
 		  (struct wg_peer_event){.type = WG_EV_TX_UNANSWERED,
 					 .since_ns = a->tx_unanswered_ns});
@@ -365,7 +372,8 @@ static void on_roamed(struct node *n, const struct dpapi_event_roamed *r)
 	struct node_peer *p = node_peer_by_id(n, r->peer_id);
 	struct wg_peer_event ev = {.type = WG_EV_ROAMED};
 
-	if (!p || r->path.kind != DPAPI_PATH_UDP)
+	/* Where a peer with disco is, disco alone says. */
+	if (!p || peer_has_ways(p) || r->path.kind != DPAPI_PATH_UDP)
 		return;
 	peer_set_path(p, &r->path);
 	peer_event(p, &ev);
@@ -395,14 +403,15 @@ static void on_event(struct node *n, const struct dpapi_hdr *msg)
 {
 	const struct dpapi_event *e = (const struct dpapi_event *)msg;
 	struct wg_peer_event ev = {.local_index = e->local_index};
+	struct node_peer *p = node_peer_by_id(n, e->peer_id);
 
 	if (msg->type == DPAPI_EVENT_LANE_TRAFFIC) {
-		struct node_peer *p = node_peer_by_id(n, e->peer_id);
-
 		if (p)
 			peer_lanes_traffic(p);
 		return;
 	}
+	if (p && (msg->type == DPAPI_EVENT_HANDSHAKE || msg->type == DPAPI_EVENT_TRAFFIC))
+		peer_ways_on_activity(p);
 	switch (msg->type) {
 	case DPAPI_EVENT_HANDSHAKE:
 		ev.type = WG_EV_NEED_HANDSHAKE;
@@ -473,6 +482,8 @@ static void on_down(void *arg)
 	packets_drop_fds(n->packets);
 	dp_dump_fini(&n->sync->dump);
 	dp_refresh_cancel(n->refresh);
+	if (n->dataplane_cb)
+		n->dataplane_cb(n->dataplane_arg);
 }
 
 static const struct dp_client_ops ops = {

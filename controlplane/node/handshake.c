@@ -10,6 +10,7 @@
 #include "controlplane/node/packets.h"
 #include "controlplane/node/peer.h"
 #include "controlplane/node/timestamps.h"
+#include "controlplane/node/ways.h"
 #include "controlplane/noise/wg_limiter.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -113,7 +114,9 @@ static int deliver(struct node_peer *p, const struct wg_peer_event *ev,
 {
 	int err = peer_event(p, ev);
 
-	if (!err)
+	if (!err && peer_has_ways(p))
+		peer_ways_on_heard(p, from);
+	else if (!err)
 		peer_set_path(p, from);
 	return err;
 }

@@ -19,7 +19,7 @@
 #include "controlplane/control/prefs.h"
 #include "controlplane/netmap/netmap.h"
 #include "controlplane/node/mesh_control.h"
-#include "controlplane/node/node.h"
+#include "controlplane/node/ways.h"
 #include "controlplane/path/netcheck.h"
 #include "controlplane/path/path_peer.h"
 
@@ -86,8 +86,7 @@ const char *mesh_error(const struct mesh *m);
 const struct netmap *mesh_map(const struct mesh *m);
 /* It is the cached one: the coordinator was not heard of since the start. */
 bool mesh_is_from_cache(const struct mesh *m);
-bool mesh_is_connected(const struct mesh *m); /* logged in, by the coordinator's word */
-struct control_keys;
+bool mesh_is_connected(const struct mesh *m);		/* logged in, by the coordinator's word */
 const struct key *mesh_disco_key(const struct mesh *m); /* public */
 /* Sentences for the user of what is wrong; a new list. */
 json_t *mesh_health(const struct mesh *m);
@@ -112,15 +111,8 @@ const struct path_peer *mesh_path_peer(const struct mesh *m, const struct key *n
 /* Who has this address: a peer, ourselves, or NULL. Subnets: the peer that routes it. */
 const struct netmap_node *mesh_whois(const struct mesh *m, const struct ip_addr *a);
 
-struct mesh_pong {
-	uint64_t latency_ns;
-	struct endpoint from; /* family 0: by DERP */
-	uint16_t region;
-};
-
-/* NULL: nothing came within 10 s, or the peer went. Called once a ping. */
-typedef void mesh_pong_fn(void *arg, const struct mesh_pong *pong);
-/* One disco ping. 0, -ENOENT: no such peer, -EOPNOTSUPP: it speaks no disco, -ENOMEM. */
+/* One disco ping; the first answer counts. 0, -ENOENT: no such peer, -EOPNOTSUPP: it speaks no
+ * disco, -ENOMEM. */
 int mesh_ping(struct mesh *m, const struct key *node, mesh_pong_fn *cb, void *arg);
 /* No call of cb any more for pings with this arg. */
 void mesh_ping_cancel(struct mesh *m, void *arg);

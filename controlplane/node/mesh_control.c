@@ -309,11 +309,17 @@ static void save(struct mesh_control *m)
 		log_error("control.keys", "file=%s error=\"%s\"", m->secrets_path, strerror(-rc));
 }
 
-static void logged_out(struct mesh_control *m)
+void mesh_control_forget(struct mesh_control *m)
 {
+	uv_timer_stop(&m->cache_timer);
 	remove(m->cache_path);
 	netmap_free(m->map);
 	m->map = NULL;
+}
+
+static void logged_out(struct mesh_control *m)
+{
+	mesh_control_forget(m);
 	m->url[0] = 0;
 	m->ev->on_login(m->arg, false, "");
 }

@@ -55,6 +55,8 @@ void mesh_control_close(struct mesh_control *m);
 void mesh_control_start(struct mesh_control *m);
 int mesh_control_log_in(struct mesh_control *m, const char *auth_key, bool force);
 void mesh_control_log_out(struct mesh_control *m);
+/* Another coordinator comes: the picture of this one goes, also from the disk. */
+void mesh_control_forget(struct mesh_control *m);
 void mesh_control_pause(struct mesh_control *m, bool pause);
 void mesh_control_set_hostinfo(struct mesh_control *m, json_t *hostinfo);
 void mesh_control_set_endpoints(struct mesh_control *m, const struct control_endpoint *e,

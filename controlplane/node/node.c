@@ -132,6 +132,8 @@ int node_peer_renumber(struct node *n, struct node_peer *p, uint32_t id)
 	n->by_id[id] = p;
 	p->id = id;
 	p->engine.id = id;
+	if (p->path.kind == DPAPI_PATH_CHANNEL)
+		p->path.vni = id;
 	return 0;
 }
 
@@ -412,6 +414,12 @@ void node_link(struct node *n)
 		link_apply(n->link, n->config, port->tun, port->tun_ifindex, port->mtu_max);
 	else
 		link_apply(n->link, n->config, "", 0, 0);
+}
+
+void node_watch_dataplane(struct node *n, node_dataplane_fn *cb, void *arg)
+{
+	n->dataplane_cb = cb;
+	n->dataplane_arg = arg;
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -23,6 +23,9 @@
 
 struct node_peer;
 
+/* The dataplane has the picture now, or is gone (dp_sync_is_ready). */
+typedef void node_dataplane_fn(void *arg);
+
 struct node_options {
 	const char *state_dir;
 	const char *dp_socket;
@@ -59,6 +62,9 @@ struct node {
 	struct dp_sync *sync;
 	struct dp_refresh *refresh;
 	struct link *link;
+	struct ways *ways; /* ways.h; NULL: all peers are static */
+	node_dataplane_fn *dataplane_cb;
+	void *dataplane_arg;
 };
 
 /*
@@ -82,6 +88,8 @@ struct node_peer *node_peer_by_id(const struct node *n, uint32_t id);
 struct node_peer *node_peer_by_key(const struct node *n, const uint8_t key[KEY_BYTES]);
 /* Gives a peer another id (one that nobody has). */
 int node_peer_renumber(struct node *n, struct node_peer *p, uint32_t id);
+/* One at a time; cb NULL: none. */
+void node_watch_dataplane(struct node *n, node_dataplane_fn *cb, void *arg);
 /* Runs the timer at the first deadline. */
 void node_schedule(struct node *n);
 /* Brings the kernel's side up to date. */

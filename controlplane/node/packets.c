@@ -34,6 +34,10 @@ struct packets {
 	void *arg;
 	packets_lane_fn *lane_cb;
 	void *lane_arg;
+	packets_other_fn *other_cb;
+	void *other_arg;
+	packets_channel_fn *channel_cb;
+	void *channel_arg;
 	struct socket_slot slots[DPAPI_FDS_MAX];
 	unsigned udp_count;
 	struct socket_slot channel;
@@ -97,6 +101,9 @@ static void on_datagram(struct packets *p, const uint8_t *data, size_t len, uint
 {
 	int type = wg_msg_classify(data, len);
 
+	if (type != WG_MSG_DATA && p->other_cb && from->kind == DPAPI_PATH_UDP &&
+	    p->other_cb(p->other_arg, data, len, from))
+		return;
 	switch (type) {
 	case WG_MSG_INITIATION:
 	case WG_MSG_RESPONSE:
@@ -247,6 +254,11 @@ static void on_channel_message(struct packets *p, const uint8_t *data, size_t le
 		on_lane_message(p, &hdr, data + sizeof(hdr));
 		return;
 	}
+	if (hdr.len == len - sizeof(hdr) && hdr.kind == DPAPI_CHAN_SEALED && p->channel_cb) {
+		if (p->channel_cb(p->channel_arg, hdr.peer_id, data + sizeof(hdr), hdr.len))
+			counters_add(p->counters, CONTROL_DERP_DROPPED);
+		return;
+	}
 	if (hdr.len != len - sizeof(hdr) || hdr.kind != DPAPI_CHAN_RAW ||
 	    wg_msg_classify(data + sizeof(hdr), hdr.len) == WG_MSG_DATA) {
 		/* A type 4 that came back would go round for ever. */
@@ -303,6 +315,24 @@ void packets_on_lane(struct packets *p, packets_lane_fn *cb, void *arg)
 {
 	p->lane_cb = cb;
 	p->lane_arg = arg;
+}
+
+void packets_on_other(struct packets *p, packets_other_fn *cb, void *arg)
+{
+	p->other_cb = cb;
+	p->other_arg = arg;
+}
+
+void packets_on_channel(struct packets *p, packets_channel_fn *cb, void *arg)
+{
+	p->channel_cb = cb;
+	p->channel_arg = arg;
+}
+
+void packets_receive(struct packets *p, const uint8_t *data, size_t len,
+		     const struct dpapi_path *from)
+{
+	on_datagram(p, data, len, 0, from);
 }
 
 void packets_close(struct packets *p)
@@ -376,6 +406,8 @@ int packets_send(struct packets *p, const struct dpapi_path *to, const void *dat
 	socklen_t ss_len;
 	int slot;
 
+	if (to->kind == DPAPI_PATH_CHANNEL && p->channel_cb)
+		return p->channel_cb(p->channel_arg, to->vni, data, len);
 	if (to->kind != DPAPI_PATH_UDP || to->local_port >= PORTS_MAX)
 		return -EDESTADDRREQ;
 	ss_len = endpoint_to_sockaddr(&ep, &ss);

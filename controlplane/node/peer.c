@@ -12,6 +12,7 @@
 #include "controlplane/node/packets.h"
 #include "controlplane/node/peer_lanes.h"
 #include "controlplane/node/timestamps.h"
+#include "controlplane/node/ways.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -70,19 +71,24 @@ void peer_free(struct node_peer *p)
 		return;
 	deadline_set(&p->node->deadlines, &p->deadline, DEADLINE_NEVER);
 	peer_lanes_free(p);
+	peer_ways_free(p);
 	wg_peer_fini(&p->engine);
 	free(p);
 }
 
 void peer_set_path(struct node_peer *p, const struct dpapi_path *path)
 {
-	char text[ENDPOINT_STR_MAX];
+	char text[ENDPOINT_STR_MAX] = "none";
 	struct endpoint ep = dp_path_endpoint(path);
 
 	if (dp_path_equal(&p->path, path))
 		return;
 	p->path = *path;
-	log_info("peer.endpoint", "peer=%s endpoint=%s", p->cfg->name, endpoint_print(&ep, text));
+	if (path->kind == DPAPI_PATH_CHANNEL)
+		snprintf(text, sizeof(text), "derp-%u", path->remote.port);
+	else if (path->kind != DPAPI_PATH_NONE)
+		endpoint_print(&ep, text);
+	log_info("peer.endpoint", "peer=%s endpoint=%s", p->cfg->name, text);
 	dp_sync_endpoint(p);
 }
 
@@ -99,7 +105,8 @@ uint64_t peer_last_handshake_ns(const struct node_peer *p)
 static void send_message(struct node_peer *p, const void *msg, size_t len)
 {
 	struct node *n = p->node;
-	int err = packets_send(n->packets, &p->path, msg, len);
+	int err = p->ways ? peer_ways_send(p, msg, len)
+			  : packets_send(n->packets, &p->path, msg, len);
 
 	if (err == -EDESTADDRREQ)
 		counters_add(&n->counters, CONTROL_NO_ENDPOINT);
@@ -222,8 +229,10 @@ int peer_event(struct node_peer *p, const struct wg_peer_event *ev)
 		carry_out(p, &actions.action[i]);
 	wg_peer_actions_wipe(&actions);
 	peer_lanes_sync(p);
-	if (ev->type == WG_EV_TICK)
+	if (ev->type == WG_EV_TICK) {
 		peer_lanes_tick(p);
+		peer_ways_tick(p);
+	}
 	peer_schedule(p);
 	return err;
 }
@@ -231,7 +240,10 @@ int peer_event(struct node_peer *p, const struct wg_peer_event *ev)
 void peer_schedule(struct node_peer *p)
 {
 	uint64_t at_ns = wg_peer_next_deadline(&p->engine), lanes_ns = peer_lanes_deadline(p);
+	uint64_t ways_ns = peer_ways_deadline(p);
 
-	deadline_set(&p->node->deadlines, &p->deadline, at_ns < lanes_ns ? at_ns : lanes_ns);
+	if (lanes_ns < at_ns)
+		at_ns = lanes_ns;
+	deadline_set(&p->node->deadlines, &p->deadline, at_ns < ways_ns ? at_ns : ways_ns);
 	node_schedule(p->node);
 }

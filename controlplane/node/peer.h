@@ -20,6 +20,7 @@ struct node_peer {
 	uint32_t id;
 	struct wg_peer engine;
 	struct wg_lanes *lanes; /* peer_lanes.h; NULL: none to offer */
+	struct peer_ways *ways; /* ways.h; NULL: it roams as WireGuard's peers do */
 	struct dpapi_path path; /* where we send; kind NONE: not known */
 	/* As last told by the dataplane, for status. */
 	uint64_t rx_bytes, tx_bytes;

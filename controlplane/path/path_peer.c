@@ -63,21 +63,22 @@ static struct path_ping *free_ping(struct path_peer *p)
 	return oldest;
 }
 
+/* to: NULL for DERP, by the peer's region. */
 static void send_ping(struct path_peer *p, const struct endpoint *to, uint64_t now_ns)
 {
 	struct path_ping *ping = free_ping(p);
-	struct path_candidate *k = path_candidate_find(&p->candidates, to);
+	struct path_candidate *k = to ? path_candidate_find(&p->candidates, to) : NULL;
 	struct disco_msg m = {.type = DISCO_PING, .ping.has_node_key = true};
 
 	p->env->random(p->env->ctx, ping->tx_id, sizeof(ping->tx_id));
-	ping->to = *to;
+	ping->to = to ? *to : (struct endpoint){0};
 	ping->sent_ns = now_ns;
 	if (k)
 		k->pinged_ns = now_ns;
 	memcpy(m.ping.tx_id, ping->tx_id, sizeof(ping->tx_id));
 	memcpy(m.ping.node_key, p->self->node.bytes, KEY_BYTES);
 	p->counters.pings_sent++;
-	send_msg(p, &m, to, 0);
+	send_msg(p, &m, to, to ? 0 : region_of(p));
 }
 
 static void send_call(struct path_peer *p, uint64_t now_ns)
@@ -278,8 +279,11 @@ static void on_ping(struct path_peer *p, const struct disco_msg *m, const struct
 		send_ping(p, from, now_ns);
 }
 
-static void on_pong(struct path_peer *p, const struct disco_msg *m, uint64_t now_ns)
+/* A pong may come back another way than its ping went; what it says is of the ping's. */
+static void on_pong(struct path_peer *p, const struct disco_msg *m, bool is_by_derp,
+		    uint16_t region, uint64_t now_ns)
 {
+	struct path_action told = {.type = PATH_PONG};
 	struct path_ping *ping = NULL;
 	struct path_candidate *k;
 	struct path_addr this;
@@ -289,15 +293,21 @@ static void on_pong(struct path_peer *p, const struct disco_msg *m, uint64_t now
 		    !memcmp(p->pings[i].tx_id, m->pong.tx_id, DISCO_TX_ID_BYTES))
 			ping = &p->pings[i];
 	}
-	if (!ping) {
+	/* By DERP it says nothing of a direct way. */
+	if (!ping || is_by_derp != !ping->to.addr.family) {
 		p->counters.pongs_unknown++;
 		return;
 	}
 	p->counters.pongs_received++;
-	this = (struct path_addr){.at = ping->to,
-				  .latency_ns = now_ns - ping->sent_ns,
-				  .wire_mtu = PATH_ADDR_WIRE_MTU};
+	told.to = ping->to;
+	told.region = region;
+	told.latency_ns = now_ns - ping->sent_ns;
+	p->env->act(p->env->ctx, &told);
+	this = (struct path_addr){
+		.at = ping->to, .latency_ns = told.latency_ns, .wire_mtu = PATH_ADDR_WIRE_MTU};
 	ping->sent_ns = 0;
+	if (is_by_derp)
+		return;
 	k = path_candidate_find(&p->candidates, &this.at);
 	if (!k)
 		return;
@@ -347,8 +357,8 @@ int path_peer_on_disco(struct path_peer *p, const uint8_t *data, size_t len,
 		p->heard_region = region;
 	if (m.type == DISCO_PING)
 		on_ping(p, &m, from, region, now_ns);
-	else if (m.type == DISCO_PONG && from) /* by DERP it says nothing of a direct way */
-		on_pong(p, &m, now_ns);
+	else if (m.type == DISCO_PONG)
+		on_pong(p, &m, !from, from ? 0 : region, now_ns);
 	else if (m.type == DISCO_CALL_ME_MAYBE)
 		on_call(p, &m, from, now_ns);
 	update_use(p, now_ns);
@@ -413,6 +423,35 @@ void path_peer_on_unreachable(struct path_peer *p, const struct endpoint *to, ui
 		p->best = (struct path_addr){0};
 		p->trust_until_ns = 0;
 	}
+	update_use(p, now_ns);
+}
+
+int path_peer_ping(struct path_peer *p, uint64_t now_ns)
+{
+	if (!p->has_box)
+		return -ENOENT;
+	if (region_of(p))
+		send_ping(p, NULL, now_ns);
+	if (is_trusted(p, now_ns)) {
+		send_ping(p, &p->best.at, now_ns);
+	} else if (ping_all(p, 0, now_ns) || !p->candidates.count) {
+		p->full_ns = now_ns;
+		send_call(p, now_ns);
+	}
+	return 0;
+}
+
+void path_peer_adopt(struct path_peer *p, const struct endpoint *at, uint64_t now_ns)
+{
+	if (!p->has_box || !is_allowed(p, at) ||
+	    !path_candidate_add(&p->candidates, at, PATH_FROM_PING))
+		return;
+	path_candidate_find(&p->candidates, at)->heard_ns = now_ns;
+	p->best = (struct path_addr){.at = *at, .wire_mtu = PATH_ADDR_WIRE_MTU};
+	p->trust_until_ns = now_ns + PATH_TRUST_NS;
+	p->active_ns = now_ns;
+	p->heartbeat_ns = now_ns + PATH_HEARTBEAT_NS;
+	send_ping(p, at, now_ns);
 	update_use(p, now_ns);
 }
 

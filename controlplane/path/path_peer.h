@@ -51,12 +51,14 @@ enum path_action_type {
 	PATH_SEND,	     /* bytes, to `to` or by DERP through region */
 	PATH_USE,	     /* where the peer's packets go from now on */
 	PATH_NEED_ENDPOINTS, /* ask STUN, then path_peer_on_endpoints() */
+	PATH_PONG,	     /* a ping was answered: by whom and how fast */
 };
 
 struct path_action {
 	enum path_action_type type;
-	struct endpoint to;   /* SEND: family 0 = by DERP; USE: the direct way, family 0 = none */
-	uint16_t region;      /* SEND by DERP, and USE: the peer's region; 0: no DERP */
+	struct endpoint to;   /* SEND, PONG: family 0 = by DERP; USE: the direct way, 0 = none */
+	uint16_t region;      /* SEND, PONG by DERP, and USE: the peer's region; 0: no DERP */
+	uint64_t latency_ns;  /* PONG: there and back */
 	const uint8_t *bytes; /* SEND: the sealed message, valid during the call */
 	size_t len;
 };
@@ -78,8 +80,8 @@ struct path_self {
 
 struct path_ping {
 	uint8_t tx_id[DISCO_TX_ID_BYTES];
-	struct endpoint to;
-	uint64_t sent_ns; /* 0: free */
+	struct endpoint to; /* family 0: by DERP */
+	uint64_t sent_ns;   /* 0: free */
 };
 
 /* Read by path_peer_explain() and by `causeway debug path`. */
@@ -148,6 +150,17 @@ void path_peer_on_endpoints(struct path_peer *p, uint64_t now_ns);
 void path_peer_on_link_change(struct path_peer *p, uint64_t now_ns);
 /* Sending to `to` failed with EHOSTUNREACH. */
 void path_peer_on_unreachable(struct path_peer *p, const struct endpoint *to, uint64_t now_ns);
+
+/*
+ * The user asks how the peer is reached: a ping by DERP, and one to the trusted way, or to every
+ * candidate if there is none. What answers is told by PATH_PONG. -ENOENT: the peer speaks no disco.
+ */
+int path_peer_ping(struct path_peer *p, uint64_t now_ns);
+/*
+ * The dataplane was found sending there: an earlier process of this node had chosen it. It is
+ * trusted for as long as by a pong, within which it is pinged.
+ */
+void path_peer_adopt(struct path_peer *p, const struct endpoint *at, uint64_t now_ns);
 
 /* When path_peer_on_timer() is due; PATH_NEVER if not. */
 uint64_t path_peer_next_ns(const struct path_peer *p);

@@ -191,9 +191,9 @@ static void act(void *ctx, const struct path_action *a)
 		start_stun(s);
 	} else if (a->type == PATH_USE) {
 		s->use = *a;
-	} else if (a->to.addr.family) {
+	} else if (a->type == PATH_SEND && a->to.addr.family) {
 		send_udp(s, ITEM_DISCO, &a->to, a->bytes, a->len);
-	} else {
+	} else if (a->type == PATH_SEND) {
 		CHECK(a->region == REGION);
 		send_derp(s, ITEM_DISCO, a->bytes, a->len);
 	}

@@ -266,7 +266,7 @@ static struct rig {
 	struct disco_box theirs;
 	struct key peer;
 	uint64_t now_ns;
-	struct path_action use;
+	struct path_action use, pong;
 	unsigned pings, pongs, calls, needs;
 	uint8_t tx[256][DISCO_TX_ID_BYTES];
 	struct endpoint to[256];
@@ -286,6 +286,8 @@ static void act(void *ctx, const struct path_action *a)
 	(void)ctx;
 	if (a->type == PATH_USE)
 		rig.use = *a;
+	if (a->type == PATH_PONG)
+		rig.pong = *a;
 	if (a->type == PATH_NEED_ENDPOINTS)
 		rig.needs++;
 	if (a->type != PATH_SEND)
@@ -537,6 +539,54 @@ static void key_change_and_link_change(void **state)
 	assert_int_equal(rig.use.region, REGION);
 }
 
+/* By DERP and to all candidates, then to the trusted way alone; answers are told with their time.
+ */
+static void user_pings(void **state)
+{
+	struct disco_msg m = {.type = DISCO_PONG};
+
+	(void)state;
+	assert_int_equal(path_peer_ping(&rig.p, rig.now_ns), 0);
+	assert_int_equal(rig.pings, 3);
+	assert_int_equal(rig.to[0].addr.family, 0);
+	run_to(START + 7 * MS);
+	memcpy(m.pong.tx_id, rig.tx[0], DISCO_TX_ID_BYTES);
+	assert_int_equal(give(&m, &rig.to[1]), 0); /* a ping by DERP is not answered by UDP */
+	assert_int_equal(rig.pong.type, 0);
+	assert_int_equal(give(&m, NULL), 0);
+	assert_int_equal(rig.pong.type, PATH_PONG);
+	assert_int_equal(rig.pong.to.addr.family, 0);
+	assert_int_equal(rig.pong.region, REGION);
+	assert_int_equal(rig.pong.latency_ns, 7 * MS);
+	assert_int_equal(rig.use.to.addr.family, 0); /* no direct way comes of it */
+	give_pong(1);
+	assert_true(endpoint_equal(&rig.pong.to, &rig.to[1]));
+	assert_true(endpoint_equal(&rig.use.to, &rig.to[1]));
+	assert_int_equal(path_peer_ping(&rig.p, rig.now_ns), 0);
+	assert_int_equal(rig.pings, 5);
+	assert_int_equal(rig.to[3].addr.family, 0);
+	assert_true(endpoint_equal(&rig.to[4], &rig.to[1]));
+	path_peer_set(&rig.p, &(struct key){{0}}, REGION, NULL, 0, rig.now_ns);
+	assert_int_equal(path_peer_ping(&rig.p, rig.now_ns), -ENOENT);
+}
+
+/* What an earlier process used stays in use, and falls like any other if nothing answers. */
+static void adopts_way(void **state)
+{
+	struct endpoint there = at(50), loop = {{AF_INET, {127, 0, 0, 1}}, 1};
+
+	(void)state;
+	path_peer_adopt(&rig.p, &loop, rig.now_ns);
+	assert_int_equal(rig.use.to.addr.family, 0);
+	path_peer_adopt(&rig.p, &there, rig.now_ns);
+	assert_true(endpoint_equal(&rig.use.to, &there));
+	assert_int_equal(rig.use.region, 0);
+	assert_int_equal(rig.pings, 1);
+	assert_true(endpoint_equal(&rig.to[0], &there));
+	run_to(START + PATH_TRUST_NS + 10 * MS);
+	assert_int_equal(rig.use.region, REGION);
+}
+
 int main(int argc, char **argv)
 {
 #define RULE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -553,6 +603,8 @@ int main(int argc, char **argv)
 		RULE(answers_pings_within_bounds),
 		RULE(counts_forged),
 		RULE(key_change_and_link_change),
+		RULE(user_pings),
+		RULE(adopts_way),
 	};
 
 	if (argc != 2 || sodium_init() < 0)

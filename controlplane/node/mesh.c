@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controlplane/node/mesh.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "controlplane/control/hostinfo.h"
+#include "controlplane/net/net_tls.h"
+#include "controlplane/node/mesh_parts.h"
+#include "controlplane/node/ways.h"
+#include "lib/base/clock.h"
+#include "lib/base/fileio.h"
+#include "lib/base/log.h"
+
+#define PREFS_FILE "prefs.json"
+#define DISCO_FILE "disco.key"
+#define PREFS_MAX  (1u << 20)
+
+static void random_fill(void *ctx, void *buf, size_t len)
+{
+	(void)ctx;
+	randombytes_buf(buf, len);
+}
+
+const struct wg_random mesh_random = {.fill = random_fill};
+
+/* ---- who listens ---- */
+
+void mesh_listen(struct mesh *m, struct mesh_listener *l)
+{
+	struct mesh_listener **at = &m->listeners;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = l;
+	l->next = NULL;
+}
+
+void mesh_unlisten(struct mesh *m, struct mesh_listener *l)
+{
+	struct mesh_listener **at = &m->listeners;
+
+	while (*at && *at != l)
+		at = &(*at)->next;
+	if (*at)
+		*at = l->next;
+}
+
+void mesh_tell(struct mesh *m, uint32_t what)
+{
+	struct mesh_listener *next;
+
+	for (struct mesh_listener *l = m->listeners; what && l; l = next) {
+		next = l->next;
+		l->on_change(l, what);
+	}
+}
+
+/* ---- state ---- */
+
+const char *mesh_state_name(enum mesh_state s)
+{
+	static const char *const names[] = {"NoState",		"InUseOtherUser", "NeedsLogin",
+					    "NeedsMachineAuth", "Stopped",	  "Starting",
+					    "Running"};
+
+	return names[s];
+}
+
+static enum mesh_state find_state(const struct mesh *m)
+{
+	const struct netmap *map = mesh_map(m);
+
+	if (m->is_static)
+		return m->node->stopped ? MESH_STOPPED : MESH_RUNNING;
+	if (!m->control || m->view.logged_out || !mesh_control_has_key(m->control))
+		return MESH_NEEDS_LOGIN;
+	if (!m->view.want_running)
+		return MESH_STOPPED;
+	if (m->is_expired)
+		return MESH_NEEDS_LOGIN;
+	if (!map)
+		return m->url[0] ? MESH_NEEDS_LOGIN : MESH_STARTING;
+	return map->self->is_authorized ? MESH_RUNNING : MESH_NEEDS_MACHINE_AUTH;
+}
+
+enum mesh_state mesh_state(const struct mesh *m)
+{
+	return m->state;
+}
+
+void mesh_update_state(struct mesh *m, uint32_t what)
+{
+	enum mesh_state now = find_state(m);
+
+	if (now != m->state) {
+		log_info("mesh.state", "from=%s to=%s", mesh_state_name(m->state),
+			 mesh_state_name(now));
+		m->state = now;
+		what |= MESH_DID_STATE;
+	}
+	mesh_tell(m, what);
+}
+
+/* ---- settings ---- */
+
+const json_t *mesh_prefs(const struct mesh *m)
+{
+	return m->prefs;
+}
+
+static int save_prefs(const struct mesh *m, const json_t *prefs, struct json_in *in)
+{
+	char *text = json_dumps(prefs, JSON_INDENT(1));
+	int rc = text ? file_write_atomic(m->prefs_path, text, strlen(text), 0600) : -ENOMEM;
+
+	free(text);
+	if (rc)
+		snprintf(in->error, sizeof(in->error), "%.180s: %s", m->prefs_path, strerror(-rc));
+	return rc;
+}
+
+/* Takes prefs over, on disk first. prefs NULL: in->error says why there are none. */
+static int set_prefs(struct mesh *m, json_t *prefs, struct json_in *in)
+{
+	struct prefs_view view;
+	int rc;
+
+	if (!prefs)
+		return -EINVAL;
+	if (!prefs_view(prefs, &view, in)) {
+		json_decref(prefs);
+		return -EINVAL;
+	}
+	rc = json_equal(prefs, m->prefs) ? 0 : save_prefs(m, prefs, in);
+	if (rc) {
+		prefs_view_fini(&view);
+		json_decref(prefs);
+		return rc;
+	}
+	prefs_view_fini(&m->view);
+	json_decref(m->prefs);
+	m->prefs = prefs;
+	m->view = view;
+	return 0;
+}
+
+static int set_flags(struct mesh *m, bool want_running, bool logged_out)
+{
+	json_t *prefs = json_deep_copy(m->prefs);
+	struct json_in in = {0};
+
+	if (!prefs)
+		return -ENOMEM;
+	json_object_set_new(prefs, "WantRunning", json_boolean(want_running));
+	json_object_set_new(prefs, "LoggedOut", json_boolean(logged_out));
+	if (set_prefs(m, prefs, &in)) {
+		log_error("mesh.prefs", "error=\"%s\"", in.error);
+		return -EIO;
+	}
+	return 0;
+}
+
+json_t *mesh_hostinfo(const struct mesh *m)
+{
+	json_t *plain = hostinfo_new(&m->view), *full;
+
+	full = plain ? hostinfo_with_netinfo(plain, m->net_info) : NULL;
+	json_decref(plain);
+	return full;
+}
+
+static void tell_hostinfo(struct mesh *m)
+{
+	json_t *hostinfo = m->control ? mesh_hostinfo(m) : NULL;
+
+	if (hostinfo)
+		mesh_control_set_hostinfo(m->control, hostinfo);
+	json_decref(hostinfo);
+}
+
+/* The mesh as the settings want it now. */
+static void follow_prefs(struct mesh *m)
+{
+	bool up = m->view.want_running && !m->view.logged_out;
+	int rc = up ? node_start(m->node) : node_stop(m->node);
+
+	if (rc)
+		log_error("mesh.run", "want=%d error=\"%s\"", up, strerror(-rc));
+	if (m->control)
+		mesh_control_pause(m->control, !m->view.want_running && !m->view.logged_out);
+	tell_hostinfo(m);
+	mesh_apply(m);
+}
+
+static bool is_static_refused(const struct mesh *m, struct json_in *in)
+{
+	if (m->is_static)
+		snprintf(in->error, sizeof(in->error),
+			 "%.180s names peers: a node is static or of a coordinator, not both",
+			 m->node->config->source);
+	return m->is_static;
+}
+
+int mesh_edit_prefs(struct mesh *m, const json_t *masked, struct json_in *in)
+{
+	int rc;
+
+	if (is_static_refused(m, in))
+		return -EINVAL;
+	rc = set_prefs(m, prefs_edit(m->prefs, masked, in), in);
+	if (rc)
+		return rc;
+	follow_prefs(m);
+	mesh_update_state(m, MESH_DID_PREFS);
+	return 0;
+}
+
+/* ---- the coordinator ---- */
+
+static void on_map(void *arg, const struct netmap *old, const struct netmap *now)
+{
+	struct mesh *m = arg;
+
+	(void)old;
+	(void)now;
+	m->is_from_cache = m->is_opening;
+	if (m->is_opening)
+		return; /* mesh_open goes on with it */
+	mesh_apply(m);
+	mesh_update_state(m, MESH_DID_NETMAP);
+}
+
+static void on_url(void *arg, const char *url)
+{
+	struct mesh *m = arg;
+
+	snprintf(m->url, sizeof(m->url), "%s", url);
+	log_info("mesh.login", "url=%s", url);
+	mesh_update_state(m, MESH_DID_URL);
+}
+
+static void on_login(void *arg, bool in, const char *why)
+{
+	struct mesh *m = arg;
+	bool is_new = in && !m->is_connected;
+	uint32_t what = 0;
+
+	m->is_connected = in;
+	snprintf(m->error, sizeof(m->error), "%s", why);
+	if (why[0])
+		what |= MESH_DID_ERROR;
+	if (in && m->view.logged_out && set_flags(m, m->view.want_running, false) == 0)
+		what |= MESH_DID_PREFS;
+	if (is_new) {
+		what |= MESH_DID_LOGIN;
+		if (m->url[0])
+			what |= MESH_DID_URL;
+		m->url[0] = 0;
+		follow_prefs(m);
+	}
+	if (!in && !why[0]) /* logged out */
+		mesh_apply(m);
+	mesh_update_state(m, what);
+}
+
+static const struct mesh_control_events control_events = {
+	.on_map = on_map, .on_url = on_url, .on_login = on_login};
+
+static void close_control(struct mesh *m)
+{
+	mesh_control_close(m->control);
+	m->control = NULL;
+	free(m->control_url);
+	m->control_url = NULL;
+	m->is_connected = m->is_from_cache = m->is_expired = false;
+	m->url[0] = m->error[0] = 0;
+}
+
+/* The one that the settings name; keys and picture of another one are not its. */
+static int open_control(struct mesh *m, struct json_in *in)
+{
+	struct mesh_control_config cfg = {.loop = m->node->loop,
+					  .url = m->view.control_url,
+					  .state_dir = m->node->opt.state_dir,
+					  .tls = m->tls,
+					  .disco = ways_disco(m->node->ways),
+					  .random = &mesh_random};
+	char err[MESH_ERROR_MAX];
+	int rc;
+
+	if (m->control && strcmp(m->control_url, cfg.url) == 0)
+		return 0;
+	if (!cfg.url[0]) {
+		snprintf(in->error, sizeof(in->error),
+			 "no login server is set: --login-server URL");
+		return -EINVAL;
+	}
+	if (m->control)
+		mesh_control_forget(m->control);
+	close_control(m);
+	m->control_url = strdup(cfg.url);
+	cfg.hostinfo = mesh_hostinfo(m);
+	m->is_opening = true;
+	rc = m->control_url && cfg.hostinfo
+		     ? mesh_control_open(&cfg, &control_events, m, &m->control, err)
+		     : -ENOMEM;
+	m->is_opening = false;
+	json_decref(cfg.hostinfo);
+	if (rc)
+		snprintf(in->error, sizeof(in->error), "%.250s", rc == -ENOMEM ? "no memory" : err);
+	return rc;
+}
+
+int mesh_start(struct mesh *m, const json_t *options, struct json_in *in)
+{
+	json_t *update = json_in_object(in, options, "UpdatePrefs");
+	const char *auth_key = "";
+	int rc;
+
+	json_in_string(in, options, "AuthKey", &auth_key);
+	if (json_in_failed(in) || is_static_refused(m, in))
+		return -EINVAL;
+	rc = update ? set_prefs(m, prefs_replace(m->prefs, update, in), in) : 0;
+	if (!rc)
+		rc = open_control(m, in);
+	if (rc)
+		return rc;
+	if (auth_key[0])
+		mesh_control_log_in(m->control, auth_key, false);
+	else if (!m->view.logged_out && mesh_control_has_key(m->control) && !m->is_connected)
+		mesh_control_start(m->control);
+	follow_prefs(m);
+	mesh_update_state(m, MESH_DID_PREFS);
+	return 0;
+}
+
+int mesh_log_in(struct mesh *m, struct json_in *in)
+{
+	int rc = is_static_refused(m, in) ? -EINVAL : open_control(m, in);
+
+	if (rc)
+		return rc;
+	rc = mesh_control_log_in(m->control, NULL, true);
+	mesh_update_state(m, 0);
+	return rc;
+}
+
+int mesh_log_out(struct mesh *m)
+{
+	int rc = set_flags(m, false, true);
+
+	if (rc)
+		return rc;
+	if (m->control) {
+		mesh_control_pause(m->control, false);
+		mesh_control_log_out(m->control);
+	}
+	m->is_connected = false;
+	follow_prefs(m);
+	mesh_update_state(m, MESH_DID_PREFS);
+	return 0;
+}
+
+/* ---- open and close ---- */
+
+static int read_prefs(struct mesh *m, char err[MESH_ERROR_MAX])
+{
+	struct json_in in = {0};
+	char *text = NULL;
+	size_t len;
+	int rc = file_read_all(m->prefs_path, PREFS_MAX, &text, &len);
+
+	if (rc == -ENOENT) {
+		m->prefs = prefs_new();
+		rc = m->prefs ? 0 : -ENOMEM;
+	} else if (!rc) {
+		json_t *given = json_in_parse(&in, text, len), *base = prefs_new();
+
+		m->prefs = given && base ? prefs_replace(base, given, &in) : NULL;
+		json_decref(given);
+		json_decref(base);
+		rc = m->prefs ? 0 : -EBADMSG;
+	}
+	free(text);
+	if (!rc && !prefs_view(m->prefs, &m->view, &in))
+		rc = -EBADMSG;
+	if (rc)
+		snprintf(err, MESH_ERROR_MAX, "%.200s: %.250s", m->prefs_path,
+			 in.error[0] ? in.error : strerror(-rc));
+	return rc;
+}
+
+/*
+ * Stock nodes make another one at each start. Ours stays, so that a gateway that was
+ * restarted is known to its peers while the coordinator is away.
+ */
+static int read_disco(struct mesh *m, char err[MESH_ERROR_MAX])
+{
+	char path[PATH_MAX];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/" DISCO_FILE, m->node->opt.state_dir);
+	rc = key_read_file(path, &m->disco);
+	if (rc == -ENOENT) {
+		randombytes_buf(m->disco.bytes, KEY_BYTES);
+		rc = key_write_file(path, &m->disco);
+	}
+	if (rc)
+		snprintf(err, MESH_ERROR_MAX, "%.200s: %s", path, strerror(-rc));
+	return rc;
+}
+
+static void on_expiry(uv_timer_t *t)
+{
+	struct mesh *m = t->data;
+
+	mesh_apply(m);
+	mesh_update_state(m, MESH_DID_NETMAP);
+}
+
+void mesh_expire_at(struct mesh *m, int64_t at_ns)
+{
+	int64_t wait_ns = at_ns - mesh_now_ns(m);
+
+	if (at_ns == INT64_MAX)
+		uv_timer_stop(&m->expiry);
+	else
+		uv_timer_start(&m->expiry, on_expiry,
+			       wait_ns > 0 ? (uint64_t)(wait_ns / (int64_t)NS_PER_MS) + 1 : 1, 0);
+}
+
+/* A node that was up goes on, by its cache first and its coordinator when that answers. */
+static void resume(struct mesh *m)
+{
+	struct json_in in = {0};
+
+	if (!m->view.control_url[0])
+		return;
+	if (open_control(m, &in)) {
+		log_error("mesh.open", "error=\"%s\"", in.error);
+		snprintf(m->error, sizeof(m->error), "%s", in.error);
+		return;
+	}
+	if (m->is_from_cache)
+		log_info("mesh.cache", "peers=%u", mesh_map(m)->peer_count);
+	follow_prefs(m);
+	if (!m->view.logged_out && mesh_control_has_key(m->control))
+		mesh_control_start(m->control);
+}
+
+int mesh_open(struct node *n, struct mesh **out, char err[MESH_ERROR_MAX])
+{
+	struct mesh *m = calloc(1, sizeof(*m));
+	int rc;
+
+	snprintf(err, MESH_ERROR_MAX, "no memory");
+	if (!m)
+		return -ENOMEM;
+	m->node = n;
+	m->is_static = n->config->peer_count > 0;
+	snprintf(m->prefs_path, sizeof(m->prefs_path), "%s/" PREFS_FILE, n->opt.state_dir);
+	uv_timer_init(n->loop, &m->expiry);
+	uv_timer_init(n->loop, &m->look);
+	m->expiry.data = m->look.data = m;
+	m->handles = 2;
+	rc = read_prefs(m, err);
+	if (!rc && !m->is_static) {
+		rc = read_disco(m, err);
+		m->tls = rc ? NULL : net_tls_client(NULL, err);
+		if (!rc && !m->tls)
+			rc = -EIO;
+		if (!rc)
+			rc = mesh_relays_open(m);
+	}
+	if (rc) {
+		mesh_close(m);
+		return rc;
+	}
+	*out = m;
+	if (!m->is_static)
+		resume(m);
+	m->state = find_state(m);
+	return 0;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct mesh *m = h->data;
+
+	if (--m->handles == 0)
+		free(m);
+}
+
+void mesh_close(struct mesh *m)
+{
+	if (!m)
+		return;
+	close_control(m);
+	mesh_relays_close(m);
+	SSL_CTX_free(m->tls);
+	prefs_view_fini(&m->view);
+	json_decref(m->prefs);
+	json_decref(m->net_info);
+	key_wipe(&m->disco);
+	uv_close((uv_handle_t *)&m->expiry, on_closed);
+	uv_close((uv_handle_t *)&m->look, on_closed);
+}
