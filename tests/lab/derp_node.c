@@ -98,10 +98,10 @@ static void set_map(const char *text)
 		exit(1);
 	}
 	json_decref(json);
+	printf("map regions=%zu passed_over=%zu\n", next->region_count, next->passed_over);
 	derp_regions_set_map(regions, next);
 	derp_map_free(map);
 	map = next;
-	printf("map regions=%zu passed_over=%zu\n", map->region_count, map->passed_over);
 }
 
 static void latency(uint16_t region)
