@@ -56,6 +56,8 @@ enum dns_verdict dns_names_find(const struct dns_names *n, const char *name, uin
 				struct dns_found *out);
 /* For a name that is ELSEWHERE. count 0: the system's, unless some are unusable. */
 struct dns_resolvers dns_names_resolvers(const struct dns_names *n, const char *name);
+/* One of the two service addresses: ourselves. */
+bool dns_is_service(const struct ip_addr *a);
 /* For status: names, zones, routes. */
 uint32_t dns_names_count(const struct dns_names *n);
 

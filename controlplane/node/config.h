@@ -46,6 +46,9 @@ struct config_place {
 struct config_address {
 	struct ip_addr addr;
 	uint8_t prefix_len;
+	/* Not the node's own, but served here (MagicDNS): no packet of the host has it as
+	 * its source but answers, and status does not show it. */
+	bool is_service;
 };
 
 struct config_peer {

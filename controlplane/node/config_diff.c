@@ -71,7 +71,8 @@ static bool addresses_equal(const struct node_config *a, const struct node_confi
 		return false;
 	for (uint32_t i = 0; i < a->address_count; i++)
 		if (a->addresses[i].prefix_len != b->addresses[i].prefix_len ||
-		    !addr_equal(&a->addresses[i].addr, &b->addresses[i].addr))
+		    !addr_equal(&a->addresses[i].addr, &b->addresses[i].addr) ||
+		    a->addresses[i].is_service != b->addresses[i].is_service)
 			return false;
 	return true;
 }

@@ -214,7 +214,7 @@ static void set_tun(struct link *l, const struct node_config *cfg, const char *t
 		const struct config_address *a = &cfg->addresses[i];
 		char text[ADDR_STR_MAX];
 
-		err = netlink_addr_add(l->nl, ifindex, &a->addr, a->prefix_len);
+		err = netlink_addr_add(l->nl, ifindex, &a->addr, a->prefix_len, a->is_service);
 		if (err)
 			problem(l, a->addr.family, err, "address %s/%u", addr_print(&a->addr, text),
 				a->prefix_len);

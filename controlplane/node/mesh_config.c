@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/dns/dns_names.h"
 #include "controlplane/netmap/netmap_filter.h"
+#include "lib/base/bug.h"
 #include "lib/wire/lane.h"
 
 static bool is_default_route(const struct prefix *p)
@@ -99,12 +101,22 @@ static int add_peer(const struct mesh_input *in, const struct netmap_node *n,
 
 static int add_addresses(const struct netmap_node *self, struct node_config *cfg)
 {
-	cfg->addresses = calloc(self->address_count + 1, sizeof(*cfg->addresses));
+	static const char *const services[] = {DNS_SERVICE_IP4, DNS_SERVICE_IP6};
+
+	cfg->addresses =
+		calloc(self->address_count + ARRAY_SIZE(services), sizeof(*cfg->addresses));
 	if (!cfg->addresses)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < self->address_count; i++)
 		cfg->addresses[cfg->address_count++] = (struct config_address){
 			.addr = self->addresses[i].addr, .prefix_len = self->addresses[i].len};
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+		struct config_address *a = &cfg->addresses[cfg->address_count++];
+
+		a->is_service = true;
+		addr_parse(services[i], &a->addr);
+		a->prefix_len = a->addr.family == AF_INET ? 32 : 128;
+	}
 	return 0;
 }
 

@@ -24,7 +24,7 @@ struct mesh_input {
 /*
  * Peers: those with a key that has not expired. A peer's own addresses are routed to
  * it; subnets only with accept_routes; default routes only to the exit node. The
- * filter is the coordinator's, or empty with shields_up; ours are our addresses and
+ * addresses of MagicDNS are served on the TUN. The filter is the coordinator's, or empty with shields_up; ours are our addresses and
  * what we advertise and the coordinator approved. *skipped: filter entries that did
  * not parse. 0, or -ENOMEM or -EFBIG.
  */

@@ -174,11 +174,18 @@ static struct nlmsghdr *addr_request(struct netlink *nl, uint16_t type, uint16_t
 }
 
 int netlink_addr_add(struct netlink *nl, uint32_t ifindex, const struct ip_addr *addr,
-		     uint8_t prefix_len)
+		     uint8_t prefix_len, bool is_service)
 {
-	return unless(talk(nl, addr_request(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex,
-					    addr, prefix_len)),
-		      -EEXIST);
+	struct nlmsghdr *nlh =
+		addr_request(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, addr, prefix_len);
+	struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	const struct ifa_cacheinfo deprecated = {.ifa_prefered = 0, .ifa_valid = UINT32_MAX};
+
+	if (is_service && addr->family == AF_INET)
+		ifa->ifa_scope = RT_SCOPE_HOST;
+	else if (is_service)
+		mnl_attr_put(nlh, IFA_CACHEINFO, sizeof(deprecated), &deprecated);
+	return unless(talk(nl, nlh), -EEXIST);
 }
 
 int netlink_addr_del(struct netlink *nl, uint32_t ifindex, const struct ip_addr *addr,

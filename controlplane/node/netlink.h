@@ -40,8 +40,9 @@ int netlink_open(struct netlink **out);
 void netlink_close(struct netlink *nl);
 int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu);
 /* Adding what is there and removing what is not are no errors. */
+/* is_service: the kernel never chooses it as a source (scope host, or deprecated). */
 int netlink_addr_add(struct netlink *nl, uint32_t ifindex, const struct ip_addr *addr,
-		     uint8_t prefix_len);
+		     uint8_t prefix_len, bool is_service);
 int netlink_addr_del(struct netlink *nl, uint32_t ifindex, const struct ip_addr *addr,
 		     uint8_t prefix_len);
 int netlink_route_set(struct netlink *nl, const struct netlink_route *route);

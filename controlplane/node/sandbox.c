@@ -11,12 +11,16 @@
 
 static int drop_capabilities(void)
 {
-	bool has_admin = capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+	static const unsigned kept[] = {CAP_NET_ADMIN, CAP_NET_BIND_SERVICE};
 	bool has_pcap = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	bool has[ARRAY_SIZE(kept)];
 
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		has[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]);
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (has_admin)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (has[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
 	/* The bounding set is only for those to change who may. */
 	return capng_apply(has_pcap ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }

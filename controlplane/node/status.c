@@ -112,10 +112,12 @@ static void put_own_addresses(struct json_out *j, const struct node *n)
 
 	json_out_array(j, "TailscaleIPs");
 	for (unsigned f = 0; f < 2; f++)
-		for (uint32_t i = 0; i < n->config->address_count; i++)
-			if (n->config->addresses[i].addr.family == families[f])
-				json_out_string(j, NULL,
-						addr_print(&n->config->addresses[i].addr, text));
+		for (uint32_t i = 0; i < n->config->address_count; i++) {
+			const struct config_address *a = &n->config->addresses[i];
+
+			if (a->addr.family == families[f] && !a->is_service)
+				json_out_string(j, NULL, addr_print(&a->addr, text));
+		}
 	json_out_end(j);
 }
 

@@ -83,6 +83,7 @@ static void plain(void **state)
 	struct prefs_view prefs = {.exit_node_id = ""};
 	struct netmap *m = map_of(MAP);
 	struct node_config *cfg = make(m, &prefs);
+	char text[ADDR_STR_MAX];
 
 	assert_int_equal(cfg->peer_count, 3);
 	assert_null(peer(cfg, "old"));
@@ -95,7 +96,15 @@ static void plain(void **state)
 	assert_int_equal(peer(cfg, "n3")->endpoint.addr.family, 0);
 	assert_int_equal(peer(cfg, "n3")->mtu, 1280);
 	assert_int_equal(peer(cfg, "wg")->endpoint.port, 6);
-	assert_int_equal(cfg->address_count, 2);
+	assert_int_equal(cfg->address_count, 4);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(cfg->addresses[i].is_service, i >= 2);
+	/* MagicDNS: on the TUN, but not what the filter takes as ours. */
+	assert_string_equal(addr_print(&cfg->addresses[2].addr, text), "100.100.100.100");
+	assert_int_equal(cfg->addresses[2].prefix_len, 32);
+	assert_string_equal(addr_print(&cfg->addresses[3].addr, text), "fd7a:115c:a1e0::53");
+	for (uint32_t i = 0; i < cfg->local_count; i++)
+		assert_false(prefix_contains(&cfg->local[i], &cfg->addresses[2].addr));
 	assert_int_equal(cfg->local_count, 2);
 	assert_int_equal(cfg->filter.mode, DPAPI_FILTER_RULES);
 	assert_int_equal(cfg->filter.rule_count, 1);

@@ -66,6 +66,20 @@ static int lines(const char *command)
 	return n;
 }
 
+/* Puts an address in front of the others. */
+static void serve(struct node_config *cfg, const char *address)
+{
+	struct config_address *a = realloc(cfg->addresses, (cfg->address_count + 1) * sizeof(*a));
+
+	assert_non_null(a);
+	memmove(a + 1, a, cfg->address_count * sizeof(*a));
+	*a = (struct config_address){.is_service = true};
+	assert_int_equal(addr_parse(address, &a->addr), 0);
+	a->prefix_len = a->addr.family == AF_INET ? 32 : 128;
+	cfg->addresses = a;
+	cfg->address_count++;
+}
+
 static void test_plan(void **state)
 {
 	struct node_config *cfg = config("\"10.2.0.0/16\", \"0.0.0.0/0\"", "\"10.9.0.0/24\"");
@@ -149,6 +163,20 @@ static void test_kernel(void **state)
 	assert_int_equal(lines("ip rule | grep '^52[67]0'"), 2);
 	assert_int_equal(lines("ip route get 8.8.8.8 | grep cw0"), 1);
 	assert_int_equal(lines("ip route get 8.8.8.8 mark 0x80000 2>&1 | grep cw0"), 0);
+
+	/* An address that is only served is no source, wherever it stands in the list. */
+	serve(other, "100.100.100.100");
+	serve(other, "fd09::53");
+	serve(other, "fd09::1");
+	other->addresses[0].is_service = false;
+	link_apply(l, other, "cw0", ifindex, 9000);
+	assert_null(link_problem(l));
+	assert_int_equal(lines("ip -o addr show dev cw0 | grep '100.100.100.100/32 scope host'"),
+			 1);
+	assert_int_equal(lines("ip route get 10.2.0.1 | grep 'src 10.9.0.1'"), 1);
+	assert_int_equal(lines("ip route get 100.100.100.100 | grep '^local'"), 1);
+	assert_int_equal(lines("ip -6 route add fd09::/64 dev cw0"), 0);
+	assert_int_equal(lines("ip route get fd09::52 | grep 'src fd09::1 '"), 1);
 
 	link_down(l, ifindex);
 	assert_int_equal(lines("ip route show proto 202"), 0);
