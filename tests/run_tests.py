@@ -193,6 +193,8 @@ def groups(everything):
                                   "derpclient", "derper"], 3600)),
         ("control", script_group(py("tests/interop/test_control.py"), 300, lab_env)),
         ("coord", script_group(py("tests/interop/test_coord.py"), 300, lab_env)),
+        ("coord-keys", script_group(py("tests/interop/test_coord_keys.py"), 300, lab_env)),
+        ("coord-routes", script_group(py("tests/interop/test_coord_routes.py"), 300, lab_env)),
         ("derp", script_group(py("tests/interop/test_derp.py"), 300, lab_env)),
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),

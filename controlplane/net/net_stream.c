@@ -246,7 +246,9 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 static void set_options(struct net_stream *s)
 {
 	unsigned ms = s->cut_s * 1000;
-	int idle = (int)(s->cut_s * 5 / 14), interval = (int)(s->cut_s * 3 / 14), count = 3;
+	/* Probes after six tenths of the time, then until it is over: not more often than needed.
+	 */
+	int idle = (int)(s->cut_s * 6 / 10), interval = (int)(s->cut_s * 2 / 10), count = 3;
 	uv_os_fd_t fd;
 
 	uv_tcp_nodelay(&s->tcp, 1);

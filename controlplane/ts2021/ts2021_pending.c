@@ -11,8 +11,9 @@
 #include "controlplane/net/http.h"
 #include "controlplane/tailcfg/key_text.h"
 
-#define HEAD_MAX  8192
-#define CUT_S	  14
+#define HEAD_MAX 8192
+/* With the grace that a node has to come back, its routes move within 15 s. */
+#define CUT_S	  9
 #define LINGER_MS 5000 /* for an answer to leave */
 /* Answers that are not taken; with more the client only asks and never reads. */
 #define UNREAD_MAX (16u << 10)

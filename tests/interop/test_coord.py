@@ -4,116 +4,18 @@
 by hand; that they see each other by name and reach each other; what changes in the mesh while
 they watch; keys that expire, logout, delete, ephemeral nodes; a coordinator that is killed."""
 
-import json
 import os
 import re
-import signal
 import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from cases import check, main  # noqa: E402
-from netns import Lab, helper, wait_for  # noqa: E402
-from nodes import Causeway, foreign  # noqa: E402
-
-# Private: over plain http on a public one stock nodes insist on port 443.
-IP = "10.254.1.1"
-URL = "http://%s:8080" % IP
-DERP_MAP = {"Regions": {"1": {"RegionID": 1, "RegionCode": "test", "RegionName": "test", "Nodes": [
-    {"Name": "1a", "RegionID": 1, "HostName": IP, "IPv4": IP, "IPv6": "none", "DERPPort": 3443,
-     "STUNPort": 3478, "STUNTestIP": IP, "InsecureForTests": True}]}}}
-
-
-class World:
-    """One namespace with causeway-coord in it; nodes run in userspace beside it."""
-
-    def __init__(self):
-        self.lab = Lab(name="coord")
-        try:
-            self.ns = self.lab.ns("w")
-            # Stock nodes send nothing while only the loopback is up.
-            self.ns.ip("link add d0 type veth peer name d1", "addr add %s/24 dev d0" % IP,
-                       "link set d0 up", "link set d1 up")
-            self.socket = self.lab.path("coord.sock")
-            self.starts = 0
-            # Of the module's test server its relay: a stock node runs only with a relay.
-            self.ns.start("relay", [foreign("control"), "-ip", IP, "-port", "8081"])
-            wait_for(lambda: ":3443" in self.ns.sh("ss", "-ltn").stdout, 15, "the relay")
-            with open(self.lab.path("derp.json"), "w") as f:
-                json.dump(DERP_MAP, f)
-            self.start_coord()
-            self.coord("users", "create", "ann")
-            self.coord("users", "create", "bob")
-        except BaseException:
-            self.lab.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.lab.close()
-
-    def start_coord(self):
-        self.starts += 1
-        self.proc = self.ns.start("coord%d" % self.starts, [
-            Causeway.program("causeway-coord"), "serve", "--listen", "%s:8080" % IP, "--url", URL,
-            "--state", os.path.join(self.lab.dir, "coord"), "--socket", self.socket,
-            "--derp-map", self.lab.path("derp.json")])
-        wait_for(lambda: ":8080" in self.ns.sh("ss", "-ltn").stdout, 15, "the coordinator")
-
-    def coord(self, *words):
-        """What `causeway coord ... --json` prints, as a value."""
-        return json.loads(self.ns.sh(Causeway.program("causeway"), "coord", "--socket",
-                                     self.socket, "--json", *words).stdout)
-
-    def key(self, *options):
-        return self.coord("keys", "create", "--user", "ann", *options)["key"]
-
-    def node(self, name):
-        return next((n for n in self.coord("nodes", "list") if n["name"] == name), None)
-
-    def stock(self, name):
-        return Stock(self, name)
-
-
-class Stock:
-    """A tailscaled; nothing of it leaves the namespace."""
-
-    def __init__(self, world, name):
-        self.world, self.name = world, name
-        self.state = os.path.join(world.lab.dir, "stock-" + name)
-        os.mkdir(self.state, 0o700)
-        self.sock = os.path.join(self.state, "sock")
-        self.proc = world.ns.start("tailscaled-" + name, [
-            foreign("tailscaled"), "--statedir=" + self.state, "--state=" + self.state + "/state",
-            "--socket=" + self.sock, "--tun=userspace-networking", "--port=0"],
-            env={"TS_NO_LOGS_NO_SUPPORT": "true"})
-        wait_for(lambda: os.path.exists(self.sock), 15, "tailscaled's socket")
-
-    def cli(self, *words, **how):
-        return self.world.ns.sh(foreign("tailscale"), "--socket=" + self.sock, *words, **how)
-
-    def up(self, *options):
-        t0 = time.monotonic()
-        self.cli("up", "--login-server=" + URL, "--hostname=" + self.name, "--timeout=20s",
-                 "--accept-dns=false", *options, timeout=30)
-        return time.monotonic() - t0
-
-    def status(self):
-        return json.loads(self.cli("status", "--json").stdout)
-
-    def peers(self):
-        """Name -> what status says of it."""
-        return {p["DNSName"].split(".")[0]: p for p in (self.status()["Peer"] or {}).values()}
-
-    def wait_peer(self, name, seconds=5, **want):
-        def right():
-            p = self.peers().get(name)
-            return p if p and all(p.get(k) == v for k, v in want.items()) else None
-        return wait_for(right, seconds, "%s: peer %s with %s" % (self.name, name, want))
+from coord_world import IP, TLS_URL, URL, World, certificate  # noqa: E402
+from netns import helper, wait_for  # noqa: E402
 
 
 def two_join_by_key_and_by_hand():
@@ -121,26 +23,19 @@ def two_join_by_key_and_by_hand():
         a, b = w.stock("a"), w.stock("b")
         up = a.up("--auth-key=" + w.key())
         check(a.status()["Self"]["DNSName"] == "a.mesh.internal.", a.status()["Self"])
-        login = w.ns.start("up-b", [
-            foreign("tailscale"), "--socket=" + b.sock, "up", "--login-server=" + URL,
-            "--hostname=b", "--timeout=20s", "--accept-dns=false"])
-        token = wait_for(lambda: next((r["token"] for r in w.coord("logins")), None), 10,
-                         "a login that waits")
-        wait_for(lambda: token in login.log() or token in login.output(), 5, "the URL")
-        page = w.ns.sh("curl", "-sf", "%s/register/%s" % (URL, token)).stdout
-        check("nodes register --user NAME " + token in page, page)
-        t0 = time.monotonic()
-        w.coord("nodes", "register", "--user", "bob", token)
+        login, token, t0 = b.up_by_hand("bob")
         a.wait_peer("b", Online=True)
         seen = time.monotonic() - t0
         check(login.wait(10) == 0, login.log())
+        check("%s/register/%s" % (URL, token) in login.log(), login.log())
         check(seen < 1, "seen after %.1f s" % seen)
         check(w.coord("logins") == [], "the login still waits")
         b.wait_peer("a", Online=True)
         check(b.status()["User"][str(b.status()["Self"]["UserID"])]["LoginName"] == "bob",
               b.status()["User"])
-        out = a.cli("ping", "--timeout=5s", "--c=5", "b", timeout=20).stdout
-        check("pong from b" in out, out)
+        found = a.cli("dns", "query", "b.mesh.internal").stdout
+        check(w.node("b")["addresses"][0] in found, found)
+        check(a.pong("b"), "no pong from b")
         addr = w.node("b")["addresses"]
         check(b.status()["Self"]["TailscaleIPs"] == addr, addr)
         return "up %.2f s, seen %.2f s" % (up, seen)
@@ -167,47 +62,6 @@ def changes_reach_who_watches():
         wait_for(lambda: not a.peers(), 3, "the peer to go")
 
 
-def routes_fail_over():
-    """Of two gateways to a network the second carries it soon after the first is gone."""
-    with World() as w:
-        a, b, c = w.stock("a"), w.stock("b"), w.stock("c")
-        a.up("--auth-key=" + w.key())
-        for gw in (b, c):
-            gw.up("--auth-key=" + w.key(), "--advertise-routes=10.9.0.0/16")
-            wait_for(lambda: any(r["node"] == gw.name for r in w.coord("routes")), 5, "the route")
-            w.coord("routes", "approve", gw.name, "10.9.0.0/16")
-        a.wait_peer("b", 2, PrimaryRoutes=["10.9.0.0/16"])
-        check(a.peers()["c"].get("PrimaryRoutes") is None, a.peers())
-        b.proc.kill()
-        t0 = time.monotonic()
-        a.wait_peer("c", 6, PrimaryRoutes=["10.9.0.0/16"])
-        took = time.monotonic() - t0
-        check(took < 5.5, "moved after %.1f s" % took)
-        check(a.peers()["b"]["Online"] is False, a.peers())
-        return "moved after %.1f s" % took
-
-
-def keys_end():
-    """A used key, an expired node, a new login of it, a logout, an ephemeral node."""
-    with World() as w:
-        a, b, late = w.stock("a"), w.stock("b"), w.stock("late")
-        once = w.key()
-        a.up("--auth-key=" + once)
-        refused = late.cli("up", "--login-server=" + URL, "--timeout=10s", "--auth-key=" + once,
-                        "--accept-dns=false", check=False, timeout=20)
-        check("it was used before" in refused.stdout, refused)
-        b.up("--auth-key=" + w.key("--ephemeral"))
-        address = w.node("a")["addresses"]
-        w.coord("nodes", "expire", "a")
-        wait_for(lambda: a.status()["BackendState"] == "NeedsLogin", 5, "the expiry")
-        a.up("--auth-key=" + w.key(), "--force-reauth")
-        check(w.node("a")["addresses"] == address, w.node("a"))
-        a.wait_peer("b", 5, Online=True)
-        b.cli("logout")
-        wait_for(lambda: w.node("b") is None, 8, "the ephemeral node to go")
-        wait_for(lambda: not a.peers(), 3, "the peer to go")
-
-
 def the_coordinator_is_killed():
     """Its return changes nothing: the same server key, nodes and addresses."""
     with World() as w:
@@ -217,11 +71,10 @@ def the_coordinator_is_killed():
         a.wait_peer("b", Online=True)
         # Their home relays are known, or they could not meet without the coordinator.
         wait_for(lambda: all(n["home_derp"] for n in w.coord("nodes")), 10, "home relays")
-        check("pong" in a.cli("ping", "--timeout=5s", "--c=3", "b", timeout=20).stdout, "no pong")
+        check(a.pong("b", 3), "no pong")
         before = [(n["id"], n["name"], n["addresses"]) for n in w.coord("nodes")]
-        os.kill(w.proc.pid, signal.SIGKILL)
-        w.proc.wait(5)
-        check("pong" in a.cli("ping", "--timeout=3s", "--c=3", "b", timeout=15).stdout, "no pong")
+        w.kill_coord()
+        check(a.pong("b", 3), "no pong")
         w.start_coord()
         check([(n["id"], n["name"], n["addresses"]) for n in w.coord("nodes")] == before, before)
         t0 = time.monotonic()
@@ -246,8 +99,148 @@ def ours_joins():
         check(ours.stop() == 0, ours.log())
 
 
+def dns_is_told_and_answered():
+    """Split DNS, resolvers, search domains and an extra record, told to a node that watches."""
+    with World() as w:
+        a = w.stock("a")
+        a.up("--auth-key=" + w.key())
+        doc = w.lab.path("dns.hujson")
+        with open(doc, "w") as f:
+            f.write('{"resolvers": [], // none\n "rutes": {}}')
+        p = w.cli("dns", "set", doc, check=False)
+        check(p.returncode == 1 and doc + ":2:2: unknown key \"rutes\"" in p.stdout, p)
+        check(w.coord("dns", "show")["version"] == 0, "a bad one was kept")
+        with open(doc, "w") as f:
+            f.write("""{
+  "routes": {"corp.example": ["192.0.2.53"], "lab.example": []},
+  "domains": ["corp.example"],
+  "extra_records": [{"name": "db.lab.example", "value": "192.0.2.77"},
+                    {"name": "six.lab.example", "value": "2001:db8::77"}]}""")
+        w.coord("dns", "set", doc)
+        t0 = time.monotonic()
+        wait_for(lambda: "192.0.2.77" in a.cli("dns", "query", "db.lab.example",
+                                               check=False).stdout, 3, "the extra record")
+        took = time.monotonic() - t0
+        six = a.cli("dns", "query", "six.lab.example", "AAAA").stdout
+        check("2001:db8::77" in six, six)
+        status = a.cli("dns", "status").stdout
+        for text in ("corp.example", "192.0.2.53", "mesh.internal"):
+            check(text in status, "%s is not in %s" % (text, status))
+        # It is the store's: another start tells the same.
+        w.kill_coord()
+        w.start_coord()
+        check("db.lab.example" in w.cli("dns", "show").stdout, "it is forgotten")
+        return "answered after %.2f s" % took
+
+
+def all_say_the_same():
+    """What nodes know of themselves and of each other is what the coordinator says."""
+    with World() as w:
+        a, b = w.stock("a"), w.stock("b")
+        a.up("--auth-key=" + w.key())
+        b.up("--auth-key=" + w.key("--tags", "tag:gw"), "--advertise-routes=10.9.0.0/16")
+        w.approve("b", "10.9.0.0/16")
+        a.wait_peer("b", Online=True, PrimaryRoutes=["10.9.0.0/16"])
+        wait_for(lambda: all(n["home_derp"] for n in w.coord("nodes")), 10, "home relays")
+        agree_on_nodes(w, (a, b))
+        report = a.cli("netcheck", "--format=json", timeout=30).stdout
+        home = re.search(r'"PreferredDERP":\s*(\d+)', report)
+        check(home and int(home.group(1)) == w.node("a")["home_derp"], report)
+
+
+def agree_on_nodes(w, stocks):
+    rows = {n["name"]: n for n in w.coord("nodes")}
+    users = {u["name"]: str(u["id"]) for u in w.coord("users")}
+
+    def compare():
+        wrong = []
+        for s in stocks:
+            status, netmap = s.status(), s.netmap()
+            seen = dict(s.peers(), **{s.name: status["Self"]})
+            nodes = {n["Name"].split(".")[0]: n for n in netmap["Peers"] + [netmap["SelfNode"]]}
+            if seen.keys() != rows.keys() or nodes.keys() != rows.keys():
+                return ["%s knows %s and %s" % (s.name, sorted(seen), sorted(nodes))]
+            for name, row in rows.items():
+                p, n = seen[name], nodes[name]
+                # Tagged nodes are nobody's: only their own status names a user for them.
+                owner = "tagged-devices" if row["tags"] else row["user"]
+                for what, theirs, ours in (
+                        ("addresses", p["TailscaleIPs"], row["addresses"]),
+                        ("key", p["PublicKey"], row["node_key"]),
+                        ("online", p["Online"], row["online"]),
+                        ("tags", p.get("Tags") or [], row["tags"]),
+                        ("user", status["User"].get(str(p["UserID"]), {}).get("LoginName", owner),
+                         owner),
+                        ("relay", p["Relay"], "test"),
+                        ("id", n["ID"], row["id"]),
+                        ("name", n["Name"], name + ".mesh.internal."),
+                        ("map addresses", [x.split("/")[0] for x in n["Addresses"]],
+                         row["addresses"]),
+                        ("map key", n["Key"], row["node_key"]),
+                        ("home", n.get("HomeDERP"), row["home_derp"]),
+                        ("endpoints", n.get("Endpoints") or [], row["endpoints"]),
+                        ("expiry", (n.get("KeyExpiry") or "")[:19], (row["expires"] or "")[:19]),
+                        ("routes", n["AllowedIPs"][2:],
+                         ["10.9.0.0/16"] if name == "b" else [])):
+                    if theirs != ours:
+                        wrong.append("%s of %s: %s says %s, the coordinator %s" %
+                                     (what, name, s.name, theirs, ours))
+        return wrong
+
+    check(users["ann"] == "1", users)
+    end = time.monotonic() + 5
+    while compare() and time.monotonic() < end:
+        time.sleep(0.2)
+        rows = {n["name"]: n for n in w.coord("nodes")}
+    check(not compare(), "; ".join(compare()))
+
+
+def over_tls():
+    """The listener with certificate files; a restart, and the stream is there again."""
+    with World() as w:
+        cert, key = certificate(w.lab, IP)
+        w.kill_coord()
+        w.url = TLS_URL
+        w.options += ["--listen-tls", IP + ":8443", "--tls-cert", cert, "--tls-key", key]
+        w.start_coord()
+        a = w.stock("a", env={"SSL_CERT_FILE": cert})
+        b = w.stock("b", env={"SSL_CERT_FILE": cert})
+        a.up("--auth-key=" + w.key())
+        login, token, _ = b.up_by_hand("bob")
+        check(login.wait(10) == 0 and TLS_URL + "/register/" + token in login.log(), login.log())
+        a.wait_peer("b", Online=True)
+        page = w.ns.sh("curl", "-sf", "--cacert", cert, TLS_URL + "/health").stdout
+        check('"ok"' in page, page)
+        used = w.ns.sh("ss", "-Htn", "state", "established", "sport = :8443").stdout
+        check(len(used.splitlines()) >= 2, "the nodes are not on the TLS port: " + used)
+        w.kill_coord()
+        w.start_coord()
+        t0 = time.monotonic()
+        wait_for(lambda: all(n["online"] for n in w.coord("nodes")), 25, "both to return")
+        return "back after %.0f s" % (time.monotonic() - t0)
+
+
+def a_monitor_reads():
+    """/metrics and /health on a port of their own, which cannot administer."""
+    with World("--metrics", IP + ":9090", relay=False) as w:
+        def get(path, port=9090, *more):
+            return w.ns.sh("curl", "-s", "-m", "5", *more, "-w", "\n%{http_code}",
+                           "http://%s:%d%s" % (IP, port, path), check=False).stdout
+
+        text = get("/metrics")
+        check(re.search(r"^causeway_coord_users 2$", text, re.M), text)
+        check(re.search(r"^# TYPE causeway_coord_requests_total counter$", text, re.M), text)
+        check(get("/health").endswith("200"), get("/health"))
+        check(get("/health", 8080).endswith("200"), get("/health", 8080))
+        # Counters are not for everybody who reaches the port of the nodes.
+        check(get("/metrics", 8080).endswith("404"), get("/metrics", 8080))
+        check(get("/coord/v0/users").endswith("404"), "it lists")
+        check(get("/coord/v0/users/create", 9090, "-d", '{"name":"eve"}').endswith("404"),
+              "it administers")
+        check(len(w.coord("users")) == 2, w.coord("users"))
+
+
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
-        two_join_by_key_and_by_hand, changes_reach_who_watches, routes_fail_over,
-        keys_end,
-        the_coordinator_is_killed, ours_joins)]], __doc__))
+        two_join_by_key_and_by_hand, changes_reach_who_watches, all_say_the_same,
+        dns_is_told_and_answered, a_monitor_reads, over_tls, the_coordinator_is_killed, ours_joins)]], __doc__))
