@@ -16,6 +16,7 @@
 
 #include "controlplane/node/link.h"
 #include "controlplane/node/localapi.h"
+#include "controlplane/node/mesh.h"
 #include "controlplane/node/node.h"
 #include "controlplane/node/sandbox.h"
 #include "controlplane/noise/blake2s.h"
@@ -39,6 +40,7 @@ struct daemon {
 	uv_signal_t signals[3];
 	struct node node;
 	struct link *link;
+	struct mesh *mesh;
 	struct localapi *api;
 };
 
@@ -153,6 +155,7 @@ static void stop(struct daemon *d)
 	for (unsigned i = 0; i < 3; i++)
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
 	localapi_close(d->api);
+	mesh_close(d->mesh);
 	node_close(&d->node);
 }
 
@@ -187,7 +190,7 @@ static void watch_signals(struct daemon *d)
 
 static int start(struct daemon *d, const struct options *o)
 {
-	char err[CONFIG_ERROR_MAX];
+	char err[CONFIG_ERROR_MAX], why[MESH_ERROR_MAX];
 	struct node_config *cfg;
 	int rc = make_state_dir(o->node.state_dir);
 
@@ -211,9 +214,16 @@ static int start(struct daemon *d, const struct options *o)
 		log_error("node.open", "error=\"%s\"", strerror(-rc));
 		return rc;
 	}
-	rc = localapi_open(&d->loop, o->socket, &d->node, NULL, &d->api);
+	rc = mesh_open(&d->node, &d->mesh, why);
+	if (rc) {
+		log_error("mesh.open", "error=\"%s\"", why);
+		node_close(&d->node);
+		return rc;
+	}
+	rc = localapi_open(&d->loop, o->socket, &d->node, d->mesh, &d->api);
 	if (rc) {
 		log_error("localapi.open", "path=%s error=\"%s\"", o->socket, strerror(-rc));
+		mesh_close(d->mesh);
 		node_close(&d->node);
 	}
 	return rc;
