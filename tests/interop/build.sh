@@ -6,7 +6,7 @@
 #   build.sh [NAME…]     build what is missing (all, or the named ones); exit 1 if any failed
 #   build.sh --path NAME print the path a built program has
 #
-# Names: wireguard-go boringtun-cli tailscaled tailscale control derper derpclient
+# Names: wireguard-go boringtun-cli tailscaled tailscale control derper derpclient coordload
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${CAUSEWAY_CACHE:-/var/cache/causeway}
@@ -24,6 +24,8 @@ path_of() {
 	tailscaled | tailscale | derper) echo "$cache/bin/$1-$(version tailscale.com)" ;;
 	control | derpclient) echo "$cache/bin/$1-$(version tailscale.com)-$(
 		cksum <"$here/$1/main.go" | cut -d ' ' -f 1)" ;;
+	coordload) echo "$cache/bin/$1-$(version tailscale.com)-$(
+		cat "$here"/../../perf/coord/*.go | cksum | cut -d ' ' -f 1)" ;;
 	*) return 1 ;;
 	esac
 }
@@ -38,6 +40,10 @@ build_one() {
 	wireguard-go) go_build golang.zx2c4.com/wireguard "$2" ;;
 	tailscaled | tailscale | derper) go_build "tailscale.com/cmd/$1" "$2" ;;
 	control | derpclient) go_build "./$1" "$2" ;;
+	coordload) # files of another folder, built with the versions of this one
+		(cd "$here" && nice -n 19 go build -buildvcs=false -o "$2.tmp$$" ../../perf/coord/*.go) &&
+			mv "$2.tmp$$" "$2"
+		;;
 	boringtun-cli)
 		command -v cargo >/dev/null || { echo "no cargo" >&2; return 1; }
 		nice -n 19 cargo install --quiet --locked --root "$cache/boringtun-$boringtun" \
