@@ -9,7 +9,9 @@
 #include <sodium.h>
 
 #include "controlplane/control/hostinfo.h"
+#include "controlplane/dns/dns_server.h"
 #include "controlplane/net/net_tls.h"
+#include "controlplane/netmap/netmap_diff.h"
 #include "controlplane/node/mesh_parts.h"
 #include "controlplane/node/ways.h"
 #include "lib/base/clock.h"
@@ -142,6 +144,7 @@ static int set_prefs(struct mesh *m, json_t *prefs, struct json_in *in)
 		json_decref(prefs);
 		return rc;
 	}
+	m->is_dns_old = true;
 	prefs_view_fini(&m->view);
 	json_decref(m->prefs);
 	m->prefs = prefs;
@@ -226,9 +229,12 @@ static void on_map(void *arg, const struct netmap *old, const struct netmap *now
 {
 	struct mesh *m = arg;
 
-	(void)old;
-	(void)now;
+	struct netmap_diff diff;
+
 	m->is_from_cache = m->is_opening;
+	if (netmap_diff_make(old, now, &diff) || diff.dns_changed)
+		m->is_dns_old = true;
+	netmap_diff_fini(&diff);
 	if (m->is_opening)
 		return; /* mesh_open goes on with it */
 	mesh_apply(m);
@@ -419,6 +425,7 @@ static void on_expiry(uv_timer_t *t)
 {
 	struct mesh *m = t->data;
 
+	m->is_dns_old = true;
 	mesh_apply(m);
 	mesh_update_state(m, MESH_DID_NETMAP);
 }
@@ -476,6 +483,9 @@ int mesh_open(struct node *n, struct mesh **out, char err[MESH_ERROR_MAX])
 			rc = -EIO;
 		if (!rc)
 			rc = mesh_relays_open(m);
+		if (!rc)
+			rc = dns_server_open(&(struct dns_server_options){.loop = n->loop},
+					     &m->dns);
 	}
 	if (rc) {
 		mesh_close(m);
@@ -502,6 +512,7 @@ void mesh_close(struct mesh *m)
 		return;
 	close_control(m);
 	mesh_relays_close(m);
+	dns_server_close(m->dns);
 	SSL_CTX_free(m->tls);
 	prefs_view_fini(&m->view);
 	json_decref(m->prefs);

@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include "controlplane/dns/dns_server.h"
 #include "controlplane/node/mesh_config.h"
 #include "controlplane/node/mesh_parts.h"
 #include "controlplane/node/ways.h"
@@ -43,13 +44,15 @@ void mesh_apply(struct mesh *m)
 {
 	const struct netmap *map = mesh_map(m);
 	struct node_config *cfg;
-	bool carries;
+	bool carries, carried = m->is_carrying;
 	int rc;
 
 	if (m->is_static)
 		return;
 	m->is_expired = map && netmap_node_has_expired(map->self, (int64_t)clock_wall_ns());
 	carries = carries_traffic(m, map);
+	m->is_carrying = carries;
+	m->is_dns_old |= carries != carried;
 	rc = carries ? make_config(m, map, &cfg) : make_empty(m, &cfg);
 	if (!rc) {
 		rc = node_apply(m->node, cfg);
@@ -68,5 +71,8 @@ void mesh_apply(struct mesh *m)
 		crypto_scalarmult_base(self.bytes, mesh_control_node_key(m->control)->bytes);
 		ways_set_map(m->node, map, &self);
 	}
+	if (m->is_dns_old &&
+	    !dns_server_set_map(m->dns, carries ? map : NULL, m->view.accept_dns, mesh_now_ns(m)))
+		m->is_dns_old = false;
 	mesh_expire_at(m, carries ? mesh_next_expiry(map, mesh_now_ns(m)) : INT64_MAX);
 }

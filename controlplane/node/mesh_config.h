@@ -24,9 +24,9 @@ struct mesh_input {
 /*
  * Peers: those with a key that has not expired. A peer's own addresses are routed to
  * it; subnets only with accept_routes; default routes only to the exit node. The
- * addresses of MagicDNS are served on the TUN. The filter is the coordinator's, or empty with shields_up; ours are our addresses and
- * what we advertise and the coordinator approved. *skipped: filter entries that did
- * not parse. 0, or -ENOMEM or -EFBIG.
+ * addresses of MagicDNS are served on the TUN. The filter is the coordinator's, or empty with
+ * shields_up; ours are our addresses and what we advertise and the coordinator approved. *skipped:
+ * filter entries that did not parse. 0, or -ENOMEM or -EFBIG.
  */
 int mesh_config_make(const struct mesh_input *in, struct node_config **out, uint32_t *skipped);
 

@@ -546,6 +546,11 @@ bool mesh_control_is_logged_in(const struct mesh_control *m)
 	return m->control.is_logged_in;
 }
 
+bool mesh_control_is_logging_in(const struct mesh_control *m)
+{
+	return m->control.login != CONTROL_LOGIN_IDLE;
+}
+
 bool mesh_control_has_key(const struct mesh_control *m)
 {
 	return !key_is_zero(&m->control.keys.node_private);

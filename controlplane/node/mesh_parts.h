@@ -13,6 +13,7 @@
 #include "controlplane/derp_client/derp_regions.h"
 #include "controlplane/node/mesh.h"
 
+struct dns_server;
 struct mesh_asked;
 struct mesh_interfaces;
 struct mesh_netcheck;
@@ -31,7 +32,10 @@ struct mesh {
 	json_t *net_info;	      /* for Hostinfo, or NULL */
 	bool is_opening;	      /* the cached picture is being told */
 	bool is_from_cache, is_connected;
-	bool is_expired; /* our key: no traffic */
+	bool is_expired;  /* our key: no traffic */
+	bool is_carrying; /* the node's configuration is the mesh's */
+	char *auth_key;	  /* of a login that is not done yet; NULL: none */
+	bool had_key;	  /* when that login began */
 	char url[CONTROL_URL_MAX];
 	char error[CONTROL_TEXT_MAX];
 	enum mesh_state state; /* as last told */
@@ -45,6 +49,9 @@ struct mesh {
 	struct mesh_asked *asked; /* over HTTPS, under way */
 	uint16_t home;
 	uv_timer_t look; /* are packets flowing? */
+
+	struct dns_server *dns;
+	bool is_dns_old; /* names or settings are others than those that it answers by */
 
 	struct mesh_listener *listeners;
 	unsigned handles;

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "controlplane/derp_client/derp_latency.h"
+#include "controlplane/dns/dns_server.h"
 #include "controlplane/node/dp_path.h"
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/mesh_interfaces.h"
@@ -321,6 +322,8 @@ static void on_dataplane(void *arg)
 	const struct dpapi_port *ports = dp_sync_ports(m->node, &count);
 
 	mesh_interfaces_look(m->interfaces);
+	dns_server_set_tunnel(m->dns,
+			      dp_sync_is_ready(m->node) && count ? ports[0].tun_ifindex : 0);
 	if (!dp_sync_is_ready(m->node) || !count)
 		return;
 	mesh_netcheck_set_ports(m->netcheck, ports[0].udp_fd_v4 ? ports[0].listen_port : 0,
@@ -401,6 +404,8 @@ json_t *mesh_health(const struct mesh *m)
 	}
 	if (m->state == MESH_RUNNING && !dp_sync_is_ready(m->node))
 		add_sentence(list, "causeway-dp does not run: no packet passes.");
+	if (m->state == MESH_RUNNING && !m->is_static && dns_server_problem(m->dns))
+		add_sentence(list, dns_server_problem(m->dns));
 	for (size_t i = 0; i < count; i++) {
 		add_sentence(list, regions[i].health);
 		if (!regions[i].is_home || regions[i].is_connected || !regions[i].last_error[0])

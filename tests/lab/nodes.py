@@ -323,6 +323,47 @@ class Causeway(Node):
         self.dp.kill()
 
 
+class CausewayMesh(Causeway):
+    """causeway-dp and causewayd as a member of a mesh: a subnet router like Tailscaled below."""
+
+    kind = "causeway-mesh"
+
+    def __init__(self, lab, site, control=None, env=None, **kw):
+        super().__init__(lab, site, **kw)
+        self.control = control
+        self.env = env or {}
+        self.state = os.path.join(self.dir, "state")
+
+    def start_daemon(self):
+        self.starts += 1
+        self.daemon = self.site.gw.start(
+            "causewayd.%d" % self.starts,
+            [self.program("causewayd"), "--state", self.state, "--socket", self.socket,
+             "--dp-socket", self.dp_socket], env=self.env)
+        self.procs = [p for p in (self.dp, self.daemon) if p]
+        wait_for(lambda: os.path.exists(self.socket) or not self.daemon.running(), 20,
+                 "causewayd's socket")
+        return self.daemon
+
+    def start(self, seconds=20, options=()):
+        self.start_dp()
+        wait_for(lambda: os.path.exists(self.dp_socket) or not self.dp.running(), seconds,
+                 "causeway-dp's socket")
+        self.start_daemon()
+        self.up(*options)
+        return self
+
+    def up(self, *options):
+        self.cli("up", "--login-server=" + self.control.url, "--hostname=" + self.site.name,
+                 "--accept-dns=false", "--accept-routes", "--snat-subnet-routes=false",
+                 "--advertise-routes=%s,%s" % (self.site.net4, self.site.net6), "--timeout=15s",
+                 *options)
+
+    def peers(self):
+        """Name -> what status says of it."""
+        return {p["DNSName"].split(".")[0]: p for p in (self.status()["Peer"] or {}).values()}
+
+
 class Tailscaled(Node):
     """Stock tailscaled as a subnet router; needs a Control in the internet."""
 
@@ -349,6 +390,16 @@ class Tailscaled(Node):
               "--advertise-routes=%s,%s" % (self.site.net4, self.site.net6), "--timeout=30s",
               timeout=40)
         return self
+
+    def cli(self, *words, **how):
+        return self.site.gw.sh(foreign("tailscale"), "--socket=" + self.sock, *words, **how)
+
+    def status(self):
+        return json.loads(self.cli("status", "--json").stdout)
+
+    def peers(self):
+        """Name -> what status says of it."""
+        return {p["DNSName"].split(".")[0]: p for p in (self.status()["Peer"] or {}).values()}
 
 
 class Control:

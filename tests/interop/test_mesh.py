@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Shows that a gateway of ours is a node of a mesh beside stock tailscaleds, on a coordinator and
+a relay that others wrote (the module's testcontrol and derpserver): traffic between hosts of the
+sites in both families, by the relay first and then direct; what becomes of it when the coordinator
+goes and the gateway is restarted."""
+
+import os
+import re
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
+
+from cases import check, main  # noqa: E402
+from netns import Lab, wait_for  # noqa: E402
+from nodes import CausewayMesh, Control, Tailscaled  # noqa: E402
+from topology import Sites  # noqa: E402
+
+
+class World:
+    """Two sites on testcontrol; kinds: the class of each site's gateway."""
+
+    def __init__(self, kinds, **sites):
+        self.lab = Lab(name="mesh")
+        try:
+            self.sites = Sites(self.lab, count=len(kinds), **sites)
+            self.control = Control(self.lab, self.sites)
+            self.nodes = [kind(self.lab, self.sites[i + 1], control=self.control)
+                          for i, kind in enumerate(kinds)]
+            for n in self.nodes:
+                n.start()
+        except BaseException as e:
+            self.report(e)
+            self.lab.close()
+            raise
+
+    def report(self, e):
+        if not isinstance(e, KeyboardInterrupt):
+            sys.stderr.write("\n".join(n.logs() for n in getattr(self, "nodes", [])) + "\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, e, tb):
+        if e is not None:
+            self.report(e)
+        self.lab.close()
+
+    def ping(self, a, b, family=4, count=1, seconds=2):
+        """From site a's host to site b's: [ms] of the replies."""
+        out = self.sites[a].host.sh("ping", "-n", "-c", count, "-i", "0.05", "-W", seconds,
+                                    self.sites[b].host_addr(family), check=False,
+                                    timeout=30).stdout
+        return [float(x) for x in re.findall(r"time=([\d.]+)", out)]
+
+    def wait_seen(self):
+        """Until each has the other, with its routes."""
+        for n in self.nodes:
+            others = [o for o in self.nodes if o is not n]
+            wait_for(lambda: all(o.site.net4 in (n.peers().get(o.site.name, {})
+                                                 .get("AllowedIPs") or []) for o in others),
+                     10, "%s to see the others" % n.site.name)
+
+
+def first_by_relay_then_direct():
+    """The first ping within 300 ms, direct within a second, both families and directions."""
+    with World([CausewayMesh, Tailscaled]) as w:
+        ours = w.nodes[0]
+        w.wait_seen()
+        t0 = time.monotonic()
+        first = w.ping(1, 2)
+        check(first and first[0] <= 300, "first ping: %s" % first)
+        wait_for(lambda: ours.peers()["gw2"]["CurAddr"], 5, "a direct way")
+        direct = time.monotonic() - t0
+        check(direct <= 1, "direct after %.2f s" % direct)
+        for a, b in ((1, 2), (2, 1)):
+            for family in (4, 6):
+                got = w.ping(a, b, family, count=5)
+                check(len(got) == 5, "%d to %d, IPv%d: %s" % (a, b, family, got))
+        theirs = w.nodes[1].peers()["gw1"]
+        check(theirs["CurAddr"], "stock knows no direct way: %s" % theirs)
+        check(not ours.faults(), "; ".join(ours.faults()))
+        return "first %.0f ms, direct after %.2f s" % (first[0], direct)
+
+
+if __name__ == "__main__":
+    main([first_by_relay_then_direct])
