@@ -250,6 +250,14 @@ static void on_url(void *arg, const char *url)
 	mesh_update_state(m, MESH_DID_URL);
 }
 
+static void forget_auth_key(struct mesh *m)
+{
+	if (m->auth_key)
+		sodium_memzero(m->auth_key, strlen(m->auth_key));
+	free(m->auth_key);
+	m->auth_key = NULL;
+}
+
 static void on_login(void *arg, bool in, const char *why)
 {
 	struct mesh *m = arg;
@@ -258,8 +266,11 @@ static void on_login(void *arg, bool in, const char *why)
 
 	m->is_connected = in;
 	snprintf(m->error, sizeof(m->error), "%s", why);
-	if (why[0])
+	/* What is tried again may still succeed: who waits for the login goes on waiting. */
+	if (why[0] && !mesh_control_is_logging_in(m->control))
 		what |= MESH_DID_ERROR;
+	if (in || (what & MESH_DID_ERROR))
+		forget_auth_key(m);
 	if (in && m->view.logged_out && set_flags(m, m->view.want_running, false) == 0)
 		what |= MESH_DID_PREFS;
 	if (is_new) {
@@ -285,6 +296,7 @@ static void close_control(struct mesh *m)
 	m->control_url = NULL;
 	m->is_connected = m->is_from_cache = m->is_expired = false;
 	m->url[0] = m->error[0] = 0;
+	forget_auth_key(m);
 }
 
 /* The one that the settings name; keys and picture of another one are not its. */
@@ -336,10 +348,14 @@ int mesh_start(struct mesh *m, const json_t *options, struct json_in *in)
 		rc = open_control(m, in);
 	if (rc)
 		return rc;
-	if (auth_key[0])
+	if (auth_key[0]) {
+		forget_auth_key(m);
+		m->had_key = mesh_control_has_key(m->control);
+		m->auth_key = strdup(auth_key);
 		mesh_control_log_in(m->control, auth_key, false);
-	else if (!m->view.logged_out && mesh_control_has_key(m->control) && !m->is_connected)
+	} else if (!m->view.logged_out && mesh_control_has_key(m->control) && !m->is_connected) {
 		mesh_control_start(m->control);
+	}
 	follow_prefs(m);
 	mesh_update_state(m, MESH_DID_PREFS);
 	return 0;
@@ -351,7 +367,12 @@ int mesh_log_in(struct mesh *m, struct json_in *in)
 
 	if (rc)
 		return rc;
-	rc = mesh_control_log_in(m->control, NULL, true);
+	if (m->url[0]) {
+		mesh_tell(m, MESH_DID_URL);
+		return 0;
+	}
+	if (!m->auth_key || m->had_key)
+		rc = mesh_control_log_in(m->control, m->auth_key, true);
 	mesh_update_state(m, 0);
 	return rc;
 }

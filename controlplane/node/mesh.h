@@ -41,7 +41,7 @@ enum mesh_state {
 #define MESH_DID_NETMAP	  (1u << 2)
 #define MESH_DID_URL	  (1u << 3) /* a URL for the user; "" = none any more */
 #define MESH_DID_LOGIN	  (1u << 4) /* a login was completed */
-#define MESH_DID_ERROR	  (1u << 5) /* mesh_error() */
+#define MESH_DID_ERROR	  (1u << 5) /* mesh_error(): a login failed for good */
 #define MESH_DID_PATHS	  (1u << 6) /* a peer is reached another way */
 #define MESH_DID_NETCHECK (1u << 7)
 #define MESH_DID_HEALTH	  (1u << 8)
@@ -75,7 +75,11 @@ int mesh_edit_prefs(struct mesh *m, const json_t *masked, struct json_in *in);
  * logs in, else it goes on with the key that it has, or asks for a login.
  */
 int mesh_start(struct mesh *m, const json_t *options, struct json_in *in);
-/* A login by hand; its URL comes with MESH_DID_URL. -EINVAL: no login server is set. */
+/*
+ * A login by hand; its URL comes with MESH_DID_URL, again if one is waiting. After
+ * mesh_start with an auth key it is that one's login, with another node key if the node
+ * had one: stock's `up --auth-key` makes both calls. -EINVAL: no login server is set.
+ */
 int mesh_log_in(struct mesh *m, struct json_in *in);
 int mesh_log_out(struct mesh *m);
 

@@ -86,4 +86,5 @@ def first_by_relay_then_direct():
 
 
 if __name__ == "__main__":
-    main([first_by_relay_then_direct])
+    sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
+        first_by_relay_then_direct,)]], __doc__))
