@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "controlplane/netmap/netmap_diff.h"
 #include "controlplane/tailcfg/key_text.h"
 
 const char *ipn_watch_problem(uint64_t mask)
@@ -150,23 +149,48 @@ json_t *ipn_netmap(const struct netmap *m, bool is_from_cache)
 	return to;
 }
 
-void ipn_peer_changes(const struct netmap *old, const struct netmap *now, json_t **changed,
+void ipn_nodes_fini(struct ipn_nodes *n)
+{
+	netmap_node_put(n->self);
+	for (uint32_t i = 0; i < n->count; i++)
+		netmap_node_put(n->peers[i]);
+	free(n->peers);
+	*n = (struct ipn_nodes){0};
+}
+
+void ipn_nodes_take(struct ipn_nodes *n, const struct netmap *m)
+{
+	struct ipn_nodes made = {.peers = calloc(m->peer_count + 1, sizeof(*made.peers))};
+
+	if (made.peers) {
+		made.self = netmap_node_get(m->self);
+		for (; made.count < m->peer_count; made.count++)
+			made.peers[made.count] = netmap_node_get(m->peers[made.count]);
+	}
+	ipn_nodes_fini(n);
+	*n = made;
+}
+
+void ipn_peer_changes(const struct ipn_nodes *told, const struct netmap *now, json_t **changed,
 		      json_t **removed)
 {
-	struct netmap_diff d;
+	uint32_t o = 0, i = 0;
 
 	*changed = json_array();
 	*removed = json_array();
-	/* Without memory watchers hear of it with the next picture. */
-	if (netmap_diff_make(old, now, &d))
-		return;
-	for (uint32_t i = 0; i < d.count; i++) {
-		const struct netmap_change *c = &d.changes[i];
+	while (o < told->count || i < now->peer_count) {
+		const struct netmap_node *was = o < told->count ? told->peers[o] : NULL;
+		const struct netmap_node *is = i < now->peer_count ? now->peers[i] : NULL;
 
-		if (c->kind == NETMAP_PEER_REMOVED)
-			json_array_append_new(*removed, json_integer(c->old_peer->id));
-		else
-			json_array_append(*changed, c->new_peer->raw);
+		if (was && (!is || was->id < is->id)) {
+			json_array_append_new(*removed, json_integer(was->id));
+			o++;
+			continue;
+		}
+		/* Pictures share the nodes that stayed. */
+		if (was != is)
+			json_array_append(*changed, is->raw);
+		o += was && was->id == is->id;
+		i++;
 	}
-	netmap_diff_fini(&d);
 }

@@ -45,8 +45,19 @@ char *ipn_notify_line(const struct ipn_notify *n, size_t *len);
 json_t *ipn_health(const json_t *sentences);
 /* netmap.NetworkMap: for `debug netmap` and watchers that ask for it. */
 json_t *ipn_netmap(const struct netmap *m, bool is_from_cache);
-/* Peers that are new or differ, and ids of those that went; old NULL: all are new. */
-void ipn_peer_changes(const struct netmap *old, const struct netmap *now, json_t **changed,
+
+/* The nodes of a picture that somebody was told of, by reference. Zeros: none. */
+struct ipn_nodes {
+	struct netmap_node *self, **peers; /* peers by rising id */
+	uint32_t count;
+};
+
+/* Lets go of what it had and takes the picture's. Without memory it has none. */
+void ipn_nodes_take(struct ipn_nodes *n, const struct netmap *m);
+/* Leaves zeros. */
+void ipn_nodes_fini(struct ipn_nodes *n);
+/* Peers that are new or differ, and ids of those that went: new lists. */
+void ipn_peer_changes(const struct ipn_nodes *told, const struct netmap *now, json_t **changed,
 		      json_t **removed);
 
 #endif

@@ -277,6 +277,35 @@ long http_parse(uint8_t *data, size_t len, struct http_request *req)
 	return head + walked;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if ((c | 32) >= 'a' && (c | 32) <= 'f')
+		return (c | 32) - 'a' + 10;
+	return -1;
+}
+
+/* Cuts what does not fit. A zero byte would end the text early, so it is left as it stands. */
+static void unescape(const char *in, size_t len, char *out, size_t out_len)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < len && at + 1 < out_len; i++) {
+		int high = in[i] == '%' && i + 2 < len ? hex_digit(in[i + 1]) : -1;
+		int low = high >= 0 ? hex_digit(in[i + 2]) : -1;
+
+		if (low >= 0 && high * 16 + low) {
+			out[at++] = (char)(high * 16 + low);
+			i += 2;
+		} else {
+			out[at++] = in[i] == '+' ? ' ' : in[i];
+		}
+	}
+	if (out_len)
+		out[at] = 0;
+}
+
 bool http_query_get(const struct http_request *req, const char *name, char *out, size_t out_len)
 {
 	size_t name_len = strlen(name);
@@ -286,7 +315,7 @@ bool http_query_get(const struct http_request *req, const char *name, char *out,
 		size_t n = strcspn(p, "&");
 
 		if (n > name_len && strncmp(p, name, name_len) == 0 && p[name_len] == '=') {
-			snprintf(out, out_len, "%.*s", (int)(n - name_len - 1), p + name_len + 1);
+			unescape(p + name_len + 1, n - name_len - 1, out, out_len);
 			return true;
 		}
 		p += n + (p[n] == '&');

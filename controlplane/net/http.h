@@ -38,7 +38,7 @@ struct http_request {
  * -EMSGSIZE (413), -ENOBUFS (431: head too large), -ENOTSUP (501: coding).
  */
 long http_parse(uint8_t *data, size_t len, struct http_request *req);
-/* The value of a query parameter, or false. No %-decoding: no parameter of ours needs it. */
+/* The value of a query parameter, %-escapes undone and cut to out_len - 1 bytes, or false. */
 bool http_query_get(const struct http_request *req, const char *name, char *out, size_t out_len);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "controlplane/node/icmp_ping.h"
 #include "controlplane/node/localapi_serve.h"
 #include "lib/base/sock.h"
 
@@ -17,6 +18,7 @@ struct localapi {
 	uv_pipe_t listener;
 	struct node *node;
 	struct mesh *mesh;
+	struct icmp_ping *icmp;
 	struct api_conn *conns;
 	unsigned conn_count;
 	char *path;
@@ -168,6 +170,7 @@ static void on_connection(uv_stream_t *listener, int status)
 	c->api = api;
 	c->node = api->node;
 	c->mesh = api->mesh;
+	c->icmp = api->icmp;
 	c->next = api->conns;
 	api->conns = c;
 	api->conn_count++;
@@ -193,9 +196,10 @@ int localapi_open(uv_loop_t *loop, const char *socket_path, struct node *n, stru
 	api->node = n;
 	api->mesh = mesh;
 	api->path = strdup(socket_path);
+	api->icmp = icmp_ping_open(loop);
 	uv_pipe_init(loop, &api->listener, 0);
 	api->listener.data = api;
-	err = api->path ? uv_pipe_open(&api->listener, fd) : -ENOMEM;
+	err = api->path && api->icmp ? uv_pipe_open(&api->listener, fd) : -ENOMEM;
 	if (err)
 		close(fd);
 	else
@@ -227,5 +231,6 @@ void localapi_close(struct localapi *api)
 		unlink(api->path);
 	for (struct api_conn *c = api->conns; c; c = c->next)
 		localapi_conn_close(c);
+	icmp_ping_close(api->icmp);
 	uv_close((uv_handle_t *)&api->listener, on_listener_closed);
 }

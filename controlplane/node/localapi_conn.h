@@ -24,6 +24,7 @@ struct api_conn {
 	struct localapi *api;
 	struct node *node;
 	struct mesh *mesh;
+	struct icmp_ping *icmp;
 	struct api_conn *next;
 	struct ucred cred;
 	bool busy;   /* a request is being answered */

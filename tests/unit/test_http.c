@@ -47,6 +47,16 @@ static void test_whole_and_cut(void **state)
 	assert_true(http_query_get(&req, "peers", value, sizeof(value)));
 	assert_string_equal(value, "false");
 	assert_false(http_query_get(&req, "peer", value, sizeof(value)));
+	snprintf(req.query, sizeof(req.query), "%s",
+		 "ip=fd7a%3A%3a1&bad=%zz%3&zero=a%00b&plus=a+b");
+	assert_true(http_query_get(&req, "ip", value, sizeof(value)));
+	assert_string_equal(value, "fd7a::1");
+	http_query_get(&req, "bad", value, sizeof(value));
+	assert_string_equal(value, "%zz%3");
+	http_query_get(&req, "zero", value, sizeof(value));
+	assert_string_equal(value, "a%00b");
+	http_query_get(&req, "plus", value, sizeof(value));
+	assert_string_equal(value, "a b");
 	free(copy);
 }
 

@@ -333,20 +333,35 @@ static void masks(void **state)
 static void peer_changes(void **state)
 {
 	struct netmap *old = map_of("plain"), *now = map_of("routes");
+	struct ipn_nodes told = {0};
 	json_t *changed, *removed;
 
 	(void)state;
-	ipn_peer_changes(NULL, now, &changed, &removed);
+	ipn_peer_changes(&told, now, &changed, &removed);
 	assert_int_equal(json_array_size(changed), 1);
 	assert_int_equal(json_array_size(removed), 0);
 	json_decref(changed);
 	json_decref(removed);
-	ipn_peer_changes(old, now, &changed, &removed);
+	ipn_nodes_take(&told, old);
+	ipn_peer_changes(&told, old, &changed, &removed);
+	assert_int_equal(json_array_size(changed) + json_array_size(removed), 0);
+	json_decref(changed);
+	json_decref(removed);
+	ipn_peer_changes(&told, now, &changed, &removed);
 	assert_int_equal(json_array_size(changed), 1);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(changed, 0), "ID")), 2);
 	json_decref(changed);
 	json_decref(removed);
+	/* What was told outlives the picture. */
 	netmap_free(old);
+	netmap_node_put(now->peers[0]);
+	now->peer_count = 0;
+	ipn_peer_changes(&told, now, &changed, &removed);
+	assert_int_equal(json_array_size(changed), 0);
+	assert_int_equal(json_integer_value(json_array_get(removed, 0)), 2);
+	json_decref(changed);
+	json_decref(removed);
+	ipn_nodes_fini(&told);
 	netmap_free(now);
 }
 
