@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the mesh know of each other: mesh.c (settings, login, state),
+ * What the files of the mesh know of each other: mesh_open.c (from its files), mesh.c (settings,
+ * login, state),
  * mesh_apply.c (a picture goes to work), mesh_relays.c (DERP, netcheck, endpoints),
- * mesh_show.c (what others ask).
+ * mesh_show.c and
+ * mesh_health.c (what others ask).
  */
 #ifndef CONTROLPLANE_NODE_MESH_PARTS_H
 #define CONTROLPLANE_NODE_MESH_PARTS_H
@@ -60,8 +62,15 @@ struct mesh {
 extern const struct wg_random mesh_random;
 
 void mesh_tell(struct mesh *m, uint32_t what);
+enum mesh_state mesh_find_state(const struct mesh *m);
 /* Looks whether the state is another one now, and tells. */
 void mesh_update_state(struct mesh *m, uint32_t what);
+
+/* Runs or stops the node as the settings want it now, and tells the coordinator. */
+void mesh_follow_prefs(struct mesh *m);
+/* The coordinator that the settings name. 0, or a negative errno with in->error. */
+int mesh_open_control(struct mesh *m, struct json_in *in);
+void mesh_close_control(struct mesh *m);
 
 /* The node's configuration and ways, of the picture and the settings as they are now. */
 void mesh_apply(struct mesh *m);
