@@ -194,6 +194,7 @@ def groups(everything):
         ("control", script_group(py("tests/interop/test_control.py"), 300, lab_env)),
         ("coord", script_group(py("tests/interop/test_coord.py"), 300, lab_env)),
         ("coord-keys", script_group(py("tests/interop/test_coord_keys.py"), 300, lab_env)),
+        ("coord-crash", script_group(py("tests/interop/test_coord_crash.py"), 600, lab_env)),
         ("coord-routes", script_group(py("tests/interop/test_coord_routes.py"), 300, lab_env)),
         ("derp", script_group(py("tests/interop/test_derp.py"), 300, lab_env)),
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
