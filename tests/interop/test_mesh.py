@@ -59,7 +59,7 @@ class World:
         """Until each has the other, with its routes."""
         for n in self.nodes:
             others = [o for o in self.nodes if o is not n]
-            wait_for(lambda: all(o.site.net4 in (n.peers().get(o.site.name, {})
+            wait_for(lambda: all(o.site.net4 in (n.seen().get(o.site.name, {})
                                                  .get("AllowedIPs") or []) for o in others),
                      10, "%s to see the others" % n.site.name)
 
@@ -72,14 +72,14 @@ def first_by_relay_then_direct():
         t0 = time.monotonic()
         first = w.ping(1, 2)
         check(first and first[0] <= 300, "first ping: %s" % first)
-        wait_for(lambda: ours.peers()["gw2"]["CurAddr"], 5, "a direct way")
+        wait_for(lambda: ours.seen()["gw2"]["CurAddr"], 5, "a direct way")
         direct = time.monotonic() - t0
         check(direct <= 1, "direct after %.2f s" % direct)
         for a, b in ((1, 2), (2, 1)):
             for family in (4, 6):
                 got = w.ping(a, b, family, count=5)
                 check(len(got) == 5, "%d to %d, IPv%d: %s" % (a, b, family, got))
-        theirs = w.nodes[1].peers()["gw1"]
+        theirs = w.nodes[1].seen()["gw1"]
         check(theirs["CurAddr"], "stock knows no direct way: %s" % theirs)
         check(not ours.faults(), "; ".join(ours.faults()))
         return "first %.0f ms, direct after %.2f s" % (first[0], direct)

@@ -354,12 +354,16 @@ class CausewayMesh(Causeway):
         return self
 
     def up(self, *options):
-        self.cli("up", "--login-server=" + self.control.url, "--hostname=" + self.site.name,
+        self.stock("up", "--login-server=" + self.control.url, "--hostname=" + self.site.name,
                  "--accept-dns=false", "--accept-routes", "--snat-subnet-routes=false",
                  "--advertise-routes=%s,%s" % (self.site.net4, self.site.net6), "--timeout=15s",
                  *options)
 
-    def peers(self):
+    def stock(self, *words, **how):
+        """The stock command line on our socket."""
+        return self.site.gw.sh(foreign("tailscale"), "--socket=" + self.socket, *words, **how)
+
+    def seen(self):
         """Name -> what status says of it."""
         return {p["DNSName"].split(".")[0]: p for p in (self.status()["Peer"] or {}).values()}
 
@@ -397,7 +401,7 @@ class Tailscaled(Node):
     def status(self):
         return json.loads(self.cli("status", "--json").stdout)
 
-    def peers(self):
+    def seen(self):
         """Name -> what status says of it."""
         return {p["DNSName"].split(".")[0]: p for p in (self.status()["Peer"] or {}).values()}
 
