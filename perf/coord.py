@@ -84,10 +84,13 @@ class World:
     def __init__(self, lab):
         self.lab, self.ns = lab, lab.ns("w")
         self.socket = lab.path("coord.sock")
+        # Everybody may reach everybody: without a policy nobody may.
+        with open(lab.path("policy.hujson"), "w") as f:
+            f.write("{}")
         self.proc = self.ns.start("coord", [
             Causeway.program("causeway-coord"), "serve", "--listen", ADDRESS, "--url",
             "http://" + ADDRESS, "--state", os.path.join(lab.dir, "coord"), "--socket",
-            self.socket, "--log-level", "warn"])
+            self.socket, "--policy", lab.path("policy.hujson"), "--log-level", "warn"])
         wait_for(lambda: os.path.exists(self.socket) and ":8080" in self.ns.sh("ss", "-ltn").stdout,
                  15, "the coordinator")
         self.keys = []

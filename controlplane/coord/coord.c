@@ -118,11 +118,54 @@ static void on_picture(void *arg, int64_t node_id, unsigned what)
 {
 	struct coord *c = arg;
 
+	visibility_changed(c->visibility, node_id, what);
 	if (!c->is_ready)
 		return;
 	maps_changed(c->maps, node_id, what);
 	if (node_id && (what & PICTURE_WHOLE))
 		registrar_node_changed(c->registrar, node_id);
+}
+
+static void on_user(void *arg, int64_t user_id)
+{
+	visibility_user_changed(((struct coord *)arg)->visibility, user_id);
+}
+
+static void on_route_offered(void *arg, const struct store_route *r)
+{
+	visibility_route_offered(((struct coord *)arg)->visibility, r);
+}
+
+/* ---- what follows from it by the policy ---- */
+
+static void on_visibility(void *arg, int64_t node_id, unsigned what)
+{
+	struct coord *c = arg;
+
+	if (!c->is_ready)
+		return;
+	if (node_id)
+		maps_changed(c->maps, node_id, what);
+	else
+		maps_filters_changed(c->maps);
+}
+
+/* Not while the first picture is read: what waits in it was decided before. */
+static void on_approve(void *arg, int64_t node_id, const struct prefix *route)
+{
+	struct coord *c = arg;
+	char prefix[PREFIX_STR_MAX];
+	struct store_op *op;
+
+	if (!c->is_ready)
+		return;
+	op = store_op_new(STORE_ROUTE_APPROVE, wall_ns(), "policy");
+	if (!op)
+		return;
+	op->id = node_id;
+	op->text = strdup(prefix_print(route, prefix));
+	op->is_approved = true;
+	store_submit(c->store, op);
 }
 
 static void on_login_gone(void *arg, const struct store_login *l)
@@ -175,6 +218,37 @@ static int open_server(struct coord *c)
 	return rc;
 }
 
+/* Nodes come in when it is in force. */
+static void on_policy_stored(void *arg, struct store_op *op)
+{
+	struct coord *c = arg;
+
+	if (c->is_closing)
+		return;
+	if (!op->result)
+		log_info("policy.set", "version=%lld from=file", (long long)op->id);
+	else if (op->result != -EEXIST)
+		log_error("policy.set", "error=\"%s\"", strerror(-op->result));
+	c->cfg.on_ready(c->cfg.arg);
+}
+
+/* A file that was stored before is no news: what was set since stays in force. */
+static void set_policy(struct coord *c)
+{
+	struct store_op *op = store_op_new(STORE_DOC_SET, wall_ns(), "file");
+
+	if (!op) {
+		c->cfg.on_failed(c->cfg.arg, -ENOMEM);
+		return;
+	}
+	op->id = STORE_DOC_POLICY;
+	op->text = strdup(c->cfg.policy);
+	op->is_new_only = true;
+	op->done = on_policy_stored;
+	op->arg = c;
+	store_submit(c->store, op);
+}
+
 static void on_store_ready(void *arg)
 {
 	struct coord *c = arg;
@@ -183,6 +257,12 @@ static void on_store_ready(void *arg)
 	if (c->is_closing)
 		return;
 	c->is_ready = true;
+	if (c->cfg.policy) {
+		set_policy(c);
+		return;
+	}
+	if (!c->picture.policy)
+		log_warn("policy.none", "effect=\"nothing passes, no node sees another\"");
 	c->cfg.on_ready(c->cfg.arg);
 }
 
@@ -213,6 +293,12 @@ int coord_open(struct coord *c, const struct coord_config *cfg)
 		.key_life_ns = cfg->key_life_ns,
 		.now_ns = wall_ns,
 	};
+	const struct visibility_config visibility = {
+		.picture = &c->picture,
+		.on_change = on_visibility,
+		.on_approve = on_approve,
+		.arg = c,
+	};
 	struct store_backend *backend;
 	struct hujson_error err;
 	int rc;
@@ -226,10 +312,14 @@ int coord_open(struct coord *c, const struct coord_config *cfg)
 	c->picture.dns_default = cfg->dns ? cfg->dns : c->dns_plain;
 	c->picture.on_change = on_picture;
 	c->picture.on_login_gone = on_login_gone;
+	c->picture.on_user = on_user;
+	c->picture.on_route_offered = on_route_offered;
 	c->picture.arg = c;
 	uv_timer_init(cfg->loop, &c->prune);
 	c->prune.data = c;
-	rc = open_server(c);
+	c->visibility = visibility_new(&visibility);
+	maps.visibility = c->visibility;
+	rc = c->visibility ? open_server(c) : -ENOMEM;
 	if (!rc)
 		rc = maps_open(&maps, &c->maps);
 	backend = rc ? NULL : store_sqlite_new(cfg->database);
@@ -260,6 +350,7 @@ void coord_close(struct coord *c)
 void coord_fini(struct coord *c)
 {
 	registrar_free(c->registrar);
+	visibility_free(c->visibility);
 	picture_fini(&c->picture);
 	free(c->dns_plain);
 	key_wipe(&c->cfg.server_key);

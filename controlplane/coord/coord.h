@@ -25,7 +25,9 @@ struct coord_config {
 	const char *database;
 	const char *url;
 	const char *domain;
-	const char *derp_map;  /* JSON; NULL: none */
+	const char *derp_map; /* JSON; NULL: none */
+	/* HuJSON, looked at; stored at the start unless it was before. NULL: none. */
+	const char *policy;
 	const char *dns;       /* DNSConfig, JSON (dns_doc.h), until one is set; NULL: none */
 	struct key server_key; /* Noise, private */
 	int64_t key_life_ns;
@@ -39,6 +41,7 @@ struct coord {
 	struct coord_config cfg;
 	struct store *store;
 	struct picture picture;
+	struct visibility *visibility;
 	struct maps *maps;
 	struct registrar *registrar;
 	struct ts2021_server *server;

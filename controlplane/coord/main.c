@@ -17,6 +17,7 @@
 
 #include "controlplane/coord/admin.h"
 #include "controlplane/coord/options.h"
+#include "controlplane/coord/policy_doc.h"
 #include "controlplane/net/net_tls.h"
 #include "controlplane/noise/blake2s.h"
 #include "lib/base/fileio.h"
@@ -34,7 +35,7 @@ struct daemon {
 	struct coord coord;
 	struct admin *admin, *monitor;
 	SSL_CTX *tls;
-	char *derp_map;
+	char *derp_map, *policy;
 	char database[512];
 	bool is_stopping;
 	int status;
@@ -171,6 +172,9 @@ static int load_files(struct daemon *d)
 	char err[NET_TLS_ERROR_MAX];
 	int rc = d->o.derp_map ? load_derp_map(d->o.derp_map, &d->derp_map) : 0;
 
+	/* A bad policy stops nobody: the one that is stored stays in force. */
+	if (!rc && d->o.policy && policy_doc_load(d->o.policy, &d->policy) && d->o.is_check)
+		rc = -EINVAL;
 	if (rc || !d->o.tls_cert)
 		return rc;
 	d->tls = net_tls_server(d->o.tls_cert, d->o.tls_key, err);
@@ -201,6 +205,7 @@ static int start(struct daemon *d)
 		.dns = d->o.dns,
 		.key_life_ns = d->o.key_days * DAY_NS,
 		.derp_map = d->derp_map,
+		.policy = d->policy,
 		.on_ready = on_ready,
 		.on_failed = on_failed,
 		.arg = d,
@@ -251,6 +256,7 @@ static void give_files_back(struct daemon *d)
 {
 	SSL_CTX_free(d->tls);
 	free(d->derp_map);
+	free(d->policy);
 	options_fini(&d->o);
 	blake2s_fini();
 }

@@ -16,12 +16,23 @@
 /* Sorted by id, each once; id 0: what concerns all. */
 struct map_item {
 	int64_t id;
-	uint64_t what; /* no padding: lists are compared as bytes */
+	uint64_t what;
+	uint64_t variant; /* of what is shown: no padding, lists are compared as bytes */
 };
 
-void map_message_full(struct json_out *j, const struct maps *m, const struct picture *p,
-		      const struct picture_node *self, const char *derp_map, int64_t now_ns);
-void map_message_delta(struct json_out *j, const struct maps *m, const struct picture *p,
-		       const struct map_item *items, size_t count, const char *derp_map);
+/* Whose message it is. */
+struct map_view {
+	const struct maps *maps;
+	const struct picture *picture;
+	struct visibility *visibility;
+	const struct picture_node *self;
+	const char *derp_map;	  /* NULL: none */
+	struct policy_told *told; /* of its filter, brought up to date; NULL: no filter */
+};
+
+void map_message_full(struct json_out *j, const struct map_view *v, int64_t now_ns);
+/* Without told, the same for everybody who has the same items. */
+void map_message_delta(struct json_out *j, const struct map_view *v, const struct map_item *items,
+		       size_t count);
 
 #endif

@@ -37,30 +37,53 @@ static void put_prefix(struct json_out *j, const struct prefix *p)
 	json_out_string(j, NULL, prefix_print(p, text));
 }
 
-static void put_addresses(struct json_out *j, const struct store_node *row)
+static void put_addresses(struct json_out *j, const struct store_node *row, bool has_ipv4)
 {
 	struct prefix p[2] = {{.len = 32}, {.len = 128}};
 
 	store_node_addresses(row->address, &p[0].addr, &p[1].addr);
-	put_prefix(j, &p[0]);
+	if (has_ipv4)
+		put_prefix(j, &p[0]);
 	put_prefix(j, &p[1]);
 }
 
-/* An exit route goes to every node that offers it, any other to its primary. */
-static bool is_carried(const struct store_route *r)
+/* A viewer is shown the routes that it may use, those of it that are not exits once more. */
+static void put_shown(struct json_out *j, const struct picture_node *n,
+		      const struct visibility_shown *shown)
 {
-	return r->prefix.addr.family && r->is_advertised && r->is_approved &&
-	       (r->is_primary || r->prefix.len == 0);
+	bool is_exit = false;
+
+	json_out_array(j, "Addresses");
+	put_addresses(j, n->row, shown->has_ipv4);
+	json_out_end(j);
+	json_out_array(j, "AllowedIPs");
+	put_addresses(j, n->row, shown->has_ipv4);
+	for (uint32_t i = 0; i < shown->route_count; i++) {
+		put_prefix(j, &shown->routes[i]);
+		is_exit |= shown->routes[i].len == 0;
+	}
+	json_out_end(j);
+	json_out_array(j, "PrimaryRoutes");
+	for (uint32_t i = 0; i < shown->route_count; i++)
+		if (shown->routes[i].len)
+			put_prefix(j, &shown->routes[i]);
+	json_out_end(j);
+	if (is_exit)
+		json_out_raw(j, "CapMap", "{\"suggest-exit-node\":[]}");
 }
 
-static void put_routes(struct json_out *j, const struct picture_node *n, bool is_self)
+/* The node itself knows all that it may carry, and what of it it does. */
+static void put_own(struct json_out *j, const struct picture_node *n, bool has_ipv4)
 {
+	json_out_array(j, "Addresses");
+	put_addresses(j, n->row, has_ipv4);
+	json_out_end(j);
 	json_out_array(j, "AllowedIPs");
-	put_addresses(j, n->row);
+	put_addresses(j, n->row, has_ipv4);
 	for (unsigned i = 0; i < n->route_count; i++) {
 		const struct store_route *r = n->routes[i];
 
-		if (is_carried(r) || (is_self && r->is_approved && r->is_advertised))
+		if (r->prefix.addr.family && r->is_approved && r->is_advertised)
 			put_prefix(j, &r->prefix);
 	}
 	json_out_end(j);
@@ -110,9 +133,6 @@ static void put_common(struct json_out *j, const struct picture_node *n, const c
 	put_key(j, "Key", &row->node_key, KEY_TEXT_NODE);
 	put_time(j, "KeyExpiry", row->expiry_ns);
 	put_key(j, "Machine", &row->machine, KEY_TEXT_MACHINE);
-	json_out_array(j, "Addresses");
-	put_addresses(j, row);
-	json_out_end(j);
 	json_out_i64(j, "Cap", row->version);
 	put_time(j, "Created", row->created_ns);
 	if (strcmp(row->tags, "[]") != 0)
@@ -128,7 +148,6 @@ char *map_node_fixed(const struct picture_node *n, const char *domain)
 	json_out_init(&j);
 	json_out_object(&j, NULL);
 	put_common(&j, n, domain);
-	put_routes(&j, n, false);
 	put_shown_hostinfo(&j, n->row->hostinfo);
 	json_out_end(&j);
 	if (!j.error)
@@ -146,10 +165,12 @@ static void put_legacy_home(struct json_out *j, int32_t home)
 	json_out_string(j, "DERP", text);
 }
 
-void map_node_peer(struct json_out *j, const struct picture_node *n, bool is_online)
+void map_node_peer(struct json_out *j, const struct picture_node *n, bool is_online,
+		   const struct visibility_shown *shown)
 {
 	json_out_object(j, NULL);
 	json_out_members(j, n->fixed ? n->fixed : "");
+	put_shown(j, n, shown);
 	put_key(j, "DiscoKey", &n->row->disco, KEY_TEXT_DISCO);
 	json_out_raw(j, "Endpoints", n->row->endpoints);
 	if (n->row->home) {
@@ -162,12 +183,17 @@ void map_node_peer(struct json_out *j, const struct picture_node *n, bool is_onl
 	json_out_end(j);
 }
 
+static void put_attribute(void *arg, const char *name)
+{
+	json_out_null(arg, name);
+}
+
 void map_node_self(struct json_out *j, const char *key, const struct picture_node *n,
-		   const char *domain)
+		   const char *domain, const struct policy_live *policy)
 {
 	json_out_object(j, key);
 	put_common(j, n, domain);
-	put_routes(j, n, true);
+	put_own(j, n, policy_live_has_ipv4(policy, n->row->id));
 	put_key(j, "DiscoKey", &n->row->disco, KEY_TEXT_DISCO);
 	json_out_raw(j, "Endpoints", n->row->endpoints);
 	if (n->row->home)
@@ -175,7 +201,10 @@ void map_node_self(struct json_out *j, const char *key, const struct picture_nod
 	json_out_raw(j, "Hostinfo", n->row->hostinfo);
 	json_out_bool(j, "Online", true);
 	/* A node keeps its picture on disk and comes back without its coordinator. */
-	json_out_raw(j, "CapMap", "{\"cache-network-maps\":[]}");
+	json_out_object(j, "CapMap");
+	json_out_raw(j, "cache-network-maps", "[]");
+	policy_live_attributes(policy, n->row->id, put_attribute, j);
+	json_out_end(j);
 	json_out_end(j);
 }
 

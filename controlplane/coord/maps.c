@@ -31,6 +31,12 @@
 /* Lists of one flush that are remembered; more than this many differ seldom. */
 #define SHARED_MAX 64
 
+/* Of a peer that is shown with routes, or otherwise not as most are, how that was. */
+struct told_variant {
+	int64_t id;
+	uint64_t variant;
+};
+
 struct maps_watcher {
 	struct maps *maps;
 	struct maps_watcher *next, **prev;
@@ -40,6 +46,9 @@ struct maps_watcher {
 	uint64_t place; /* number of the first event not sent */
 	uint64_t *known;
 	size_t known_words;
+	struct told_variant *variants; /* by id */
+	size_t variant_count;
+	struct policy_told filter;
 	uint64_t keepalive_at_ms;
 	bool is_zstd;
 };
@@ -137,15 +146,64 @@ static void set_known(struct maps_watcher *w, int64_t id, bool is_known)
 		w->known[word] &= ~(1ull << (id % 64));
 }
 
+/* Its place among the variants, where it is or would be. */
+static size_t variant_place(const struct maps_watcher *w, int64_t id)
+{
+	size_t low = 0, high = w->variant_count;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (w->variants[mid].id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Whether it was another. */
+static bool set_variant(struct maps_watcher *w, int64_t id, uint64_t variant)
+{
+	size_t at = variant_place(w, id);
+	bool is_there = at < w->variant_count && w->variants[at].id == id;
+	struct told_variant *v;
+
+	if (is_there ? w->variants[at].variant == variant : !variant)
+		return false;
+	if (is_there && variant) {
+		w->variants[at].variant = variant;
+		return true;
+	}
+	if (is_there) {
+		w->variant_count--;
+		memmove(&w->variants[at], &w->variants[at + 1],
+			(w->variant_count - at) * sizeof(*v));
+		return true;
+	}
+	v = realloc(w->variants, (w->variant_count + 1) * sizeof(*v));
+	BUG_ON(!v);
+	memmove(&v[at + 1], &v[at], (w->variant_count - at) * sizeof(*v));
+	v[at] = (struct told_variant){id, variant};
+	w->variants = v;
+	w->variant_count++;
+	return true;
+}
+
 static void know_all(struct maps_watcher *w)
 {
 	const struct picture *p = w->maps->cfg.picture;
+	struct visibility *vis = w->maps->cfg.visibility;
 
 	if (w->known_words)
 		memset(w->known, 0, w->known_words * sizeof(*w->known));
-	for (size_t i = 0; i < p->nodes.room; i++)
-		if (p->nodes.at[i] && (int64_t)i != w->node_id)
-			set_known(w, (int64_t)i, true);
+	w->variant_count = 0;
+	for (size_t i = 0; i < p->nodes.room; i++) {
+		if (!p->nodes.at[i] || !visibility_sees(vis, w->node_id, (int64_t)i))
+			continue;
+		set_known(w, (int64_t)i, true);
+		set_variant(w, (int64_t)i, visibility_variant(vis, w->node_id, (int64_t)i));
+	}
 	w->place = w->maps->first + w->maps->event_count;
 }
 
@@ -165,15 +223,33 @@ static struct ts2021_bytes *frame_of(struct maps *m, bool is_zstd, const struct 
 	return bytes;
 }
 
-struct ts2021_bytes *maps_full(struct maps *m, const struct picture_node *n, bool is_zstd)
+static struct map_view view_of(const struct maps *m, const struct picture_node *self,
+			       struct policy_told *told)
 {
+	return (struct map_view){m, m->cfg.picture, m->cfg.visibility, self, derp_map(m), told};
+}
+
+static struct ts2021_bytes *full_of(struct maps *m, const struct picture_node *n, bool is_zstd,
+				    struct policy_told *told)
+{
+	struct map_view view = view_of(m, n, told);
 	struct ts2021_bytes *bytes;
 	struct json_out j;
 
+	policy_told_fini(told);
 	json_out_init(&j);
-	map_message_full(&j, m, m->cfg.picture, n, derp_map(m), (int64_t)clock_wall_ns());
+	map_message_full(&j, &view, (int64_t)clock_wall_ns());
 	bytes = frame_of(m, is_zstd, &j);
 	json_out_fini(&j);
+	return bytes;
+}
+
+struct ts2021_bytes *maps_full(struct maps *m, const struct picture_node *n, bool is_zstd)
+{
+	struct policy_told told = {0};
+	struct ts2021_bytes *bytes = full_of(m, n, is_zstd, &told);
+
+	policy_told_fini(&told);
 	return bytes;
 }
 
@@ -193,7 +269,7 @@ static int send_bytes(struct maps_watcher *w, struct ts2021_bytes *b)
 
 static int send_full(struct maps_watcher *w, const struct picture_node *n)
 {
-	struct ts2021_bytes *b = maps_full(w->maps, n, w->is_zstd);
+	struct ts2021_bytes *b = full_of(w->maps, n, w->is_zstd, &w->filter);
 	int rc;
 
 	if (!b)
@@ -213,6 +289,8 @@ static void watcher_free(struct maps_watcher *w)
 	*w->prev = w->next;
 	w->maps->counts.watchers--;
 	free(w->known);
+	free(w->variants);
+	policy_told_fini(&w->filter);
 	free(w);
 }
 
@@ -270,25 +348,82 @@ static struct map_item *joined(const struct maps *m, uint64_t place, size_t *cou
 	return items;
 }
 
-/* What the event means to this watcher; 0: nothing. */
-static uint64_t meaning(struct maps_watcher *w, const struct map_item *e)
+static struct map_item forget(struct maps_watcher *w, int64_t id)
 {
-	const struct picture_node *n = picture_node(w->maps->cfg.picture, e->id);
-	bool is_known = knows(w, e->id);
+	bool is_known = knows(w, id);
 
-	if (!e->id)
-		return e->what;
-	if (e->id == w->node_id)
-		return n && (e->what & (PICTURE_WHOLE | PICTURE_SELF)) ? MAP_ITEM_SELF : 0;
-	if (!n) {
-		set_known(w, e->id, false);
-		return is_known ? MAP_ITEM_REMOVE : 0;
+	if (is_known)
+		set_known(w, id, false);
+	set_variant(w, id, 0);
+	return (struct map_item){.id = id, .what = is_known ? MAP_ITEM_REMOVE : 0};
+}
+
+/* What the event means to this watcher; what 0: nothing. */
+static struct map_item meaning(struct maps_watcher *w, const struct map_item *e)
+{
+	const uint64_t own = PICTURE_WHOLE | PICTURE_SELF | PICTURE_ROUTES;
+	const uint64_t patch = PICTURE_ENDPOINTS | PICTURE_HOME | PICTURE_DISCO | PICTURE_ONLINE;
+	const struct picture_node *n = picture_node(w->maps->cfg.picture, e->id);
+	struct visibility *vis = w->maps->cfg.visibility;
+	struct map_item to = {.id = e->id};
+	uint64_t what = e->what;
+
+	if (!e->id) {
+		/* Each learns other names. */
+		to.variant = e->what & PICTURE_USERS ? (uint64_t)w->node_id : 0;
+		to.what = e->what;
+		return to;
 	}
-	if (!is_known || (e->what & PICTURE_WHOLE)) {
+	if (e->id == w->node_id) {
+		to.what = n && (e->what & own) ? MAP_ITEM_SELF : 0;
+		to.variant = (uint64_t)w->node_id;
+		return to;
+	}
+	if (!n || !visibility_sees(vis, w->node_id, e->id))
+		return forget(w, e->id);
+	if (!knows(w, e->id))
+		what = PICTURE_WHOLE;
+	if (!(what & (PICTURE_WHOLE | PICTURE_ROUTES | PICTURE_EDGES))) {
+		to.what = what & patch;
+		return to;
+	}
+	to.variant = visibility_variant(vis, w->node_id, e->id);
+	if (set_variant(w, e->id, to.variant) || (what & PICTURE_WHOLE)) {
 		set_known(w, e->id, true);
-		return PICTURE_WHOLE;
+		to.what = PICTURE_WHOLE;
+	} else {
+		to.what = what & patch;
+		to.variant = 0;
 	}
-	return e->what & (PICTURE_ENDPOINTS | PICTURE_HOME | PICTURE_DISCO | PICTURE_ONLINE);
+	return to;
+}
+
+/* Its own edges are others: each node there is, and those that went. */
+static size_t meanings_of_all(struct maps_watcher *w, const struct map_item *events, size_t count,
+			      struct map_item *items)
+{
+	const struct picture_rows *nodes = &w->maps->cfg.picture->nodes;
+	size_t n = 0, at = 0;
+
+	for (int64_t id = 0; (size_t)id < nodes->room; id++) {
+		struct map_item e = {.id = id, .what = id ? PICTURE_EDGES : 0};
+
+		if (at < count && events[at].id == id)
+			e.what |= events[at++].what;
+		else if (!id || (!nodes->at[id] && !knows(w, id)))
+			continue;
+		items[n] = meaning(w, &e);
+		n += items[n].what != 0;
+	}
+	return n;
+}
+
+static bool has_own_edges(const struct maps_watcher *w, const struct map_item *events, size_t count)
+{
+	const struct map_item own = {.id = w->node_id};
+	const struct map_item *e = bsearch(&own, events, count, sizeof(own), by_id);
+
+	return e && (e->what & PICTURE_EDGES);
 }
 
 static void shared_clear(struct maps *m)
@@ -300,58 +435,81 @@ static void shared_clear(struct maps *m)
 	m->shared_count = 0;
 }
 
-/* The message of this list: another watcher's, or made. A reference. Takes items. */
-static struct ts2021_bytes *message_of(struct maps *m, bool is_zstd, struct map_item *items,
-				       size_t count)
+static struct ts2021_bytes *delta_of(struct maps_watcher *w, const struct map_item *items,
+				     size_t count, struct policy_told *told)
 {
+	struct maps *m = w->maps;
+	struct map_view view = view_of(m, picture_node(m->cfg.picture, w->node_id), told);
 	struct ts2021_bytes *bytes;
 	struct json_out j;
+
+	json_out_init(&j);
+	map_message_delta(&j, &view, items, count);
+	bytes = frame_of(m, w->is_zstd, &j);
+	json_out_fini(&j);
+	return bytes;
+}
+
+/* The message of this list: another watcher's, or made. A reference. Takes items. */
+static struct ts2021_bytes *message_of(struct maps_watcher *w, struct map_item *items, size_t count)
+{
+	struct maps *m = w->maps;
+	struct ts2021_bytes *bytes;
 
 	for (unsigned i = 0; i < m->shared_count; i++) {
 		const struct shared *s = &m->shared[i];
 
-		if (s->is_zstd == is_zstd && s->count == count &&
+		if (s->is_zstd == w->is_zstd && s->count == count &&
 		    memcmp(s->items, items, count * sizeof(*items)) == 0) {
 			free(items);
 			return ts2021_bytes_get(s->bytes);
 		}
 	}
-	json_out_init(&j);
-	map_message_delta(&j, m, m->cfg.picture, items, count, derp_map(m));
-	bytes = frame_of(m, is_zstd, &j);
-	json_out_fini(&j);
+	bytes = delta_of(w, items, count, NULL);
 	if (!bytes || m->shared_count == SHARED_MAX) {
 		free(items);
 		return bytes;
 	}
 	m->shared[m->shared_count++] =
-		(struct shared){items, count, is_zstd, ts2021_bytes_get(bytes)};
+		(struct shared){items, count, w->is_zstd, ts2021_bytes_get(bytes)};
 	return bytes;
+}
+
+static bool has_new_filter(const struct maps_watcher *w)
+{
+	return policy_live_filter_is_new(visibility_policy(w->maps->cfg.visibility), w->node_id,
+					 &w->filter);
 }
 
 /* False: the watcher is over. */
 static bool flush_watcher(struct maps_watcher *w, const struct map_item *events, size_t count)
 {
 	struct maps *m = w->maps;
-	struct map_item *items = calloc(count + 1, sizeof(*items));
+	bool is_all = has_own_edges(w, events, count);
+	size_t room = is_all ? m->cfg.picture->nodes.room : count, n = 0;
+	struct map_item *items = calloc(room + 1, sizeof(*items));
 	struct ts2021_bytes *bytes;
-	size_t n = 0;
 	int rc = -ENOMEM;
 
 	if (!items)
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		uint64_t what = meaning(w, &events[i]);
-
-		if (what)
-			items[n++] = (struct map_item){.id = events[i].id, .what = what};
+	if (is_all)
+		n = meanings_of_all(w, events, count, items);
+	for (size_t i = 0; !is_all && i < count; i++) {
+		items[n] = meaning(w, &events[i]);
+		n += items[n].what != 0;
 	}
 	w->place = m->first + m->event_count;
-	if (!n) {
+	if (has_new_filter(w)) {
+		/* Filters are each node's own. */
+		bytes = delta_of(w, items, n, &w->filter);
+		free(items);
+	} else if (n) {
+		bytes = message_of(w, items, n);
+	} else {
 		free(items);
 		return true;
 	}
-	bytes = message_of(m, w->is_zstd, items, n);
 	if (bytes) {
 		rc = send_bytes(w, bytes);
 		ts2021_bytes_put(bytes);
@@ -398,7 +556,8 @@ static void on_flush(uv_timer_t *t)
 			watcher_end(w);
 			continue;
 		}
-		if (m->cfg.sink->queued(w->to) || w->place == m->first + m->event_count)
+		if (m->cfg.sink->queued(w->to) ||
+		    (w->place == m->first + m->event_count && !has_new_filter(w)))
 			continue;
 		if (w->place < m->first) {
 			ok = send_full(w, picture_node(m->cfg.picture, w->node_id)) == 0;
@@ -455,9 +614,15 @@ void maps_changed(struct maps *m, int64_t node_id, unsigned what)
 	add_event(m, node_id, what);
 }
 
+void maps_filters_changed(struct maps *m)
+{
+	if (m->watchers)
+		schedule(m);
+}
+
 void maps_drained(struct maps_watcher *w)
 {
-	if (w->place != w->maps->first + w->maps->event_count)
+	if (w->place != w->maps->first + w->maps->event_count || has_new_filter(w))
 		schedule(w->maps);
 }
 

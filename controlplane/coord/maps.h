@@ -13,14 +13,15 @@
  * decides: a patch never names a node that it does not know.
  *
  * A node is online while it has a stream and for a grace after it: that is known here
- * alone and not stored. Everybody sees everybody. The loop's thread only.
+ * alone and not stored. Who sees whom, and what of it, visibility.h says. The loop's
+ * thread only.
  */
 #ifndef CONTROLPLANE_COORD_MAPS_H
 #define CONTROLPLANE_COORD_MAPS_H
 
 #include <uv.h>
 
-#include "controlplane/coord/picture.h"
+#include "controlplane/coord/visibility.h"
 #include "controlplane/ts2021/ts2021_server.h"
 
 struct maps;
@@ -37,6 +38,7 @@ struct maps_sink {
 struct maps_config {
 	uv_loop_t *loop;
 	const struct picture *picture;
+	struct visibility *visibility;
 	const struct maps_sink *sink;
 	const char *derp_map; /* JSON, used while the store has none; NULL: none */
 	/*
@@ -58,6 +60,8 @@ int maps_open(const struct maps_config *cfg, struct maps **out);
 void maps_close(struct maps *m);
 /* Of the picture: see picture.on_change. */
 void maps_changed(struct maps *m, int64_t node_id, unsigned what);
+/* Packet filters are others: whose, each watcher finds out for itself. */
+void maps_filters_changed(struct maps *m);
 bool maps_is_online(const struct maps *m, int64_t node_id);
 /* Not online, and had its time to come: after a start that is a minute. */
 bool maps_is_absent(const struct maps *m, int64_t node_id);

@@ -31,6 +31,7 @@ static const char usage[] =
 	"  --socket S              socket for `causeway coord` (" DEFAULT_SOCKET ")\n"
 	"  --metrics ADDR:PORT     /metrics and /health over plain HTTP, for a monitor\n"
 	"  --derp-map F            relays, as JSON; one set with `causeway coord derp set` wins\n"
+	"  --policy F              the policy, stored when it is new; without one nothing passes\n"
 	"  --domain D              of the nodes' names (" DEFAULT_DOMAIN ")\n"
 	"  --key-days N            life of a node's key; 0: for ever (180)\n"
 	"  --config F              configuration (" DEFAULT_CONFIG ", if it is there)\n"
@@ -102,6 +103,7 @@ static const struct row {
 	{"socket", take_any, offsetof(struct options, socket), false},
 	{"metrics", take_endpoint, offsetof(struct options, metrics), false},
 	{"derp-map", take_any, offsetof(struct options, derp_map), false},
+	{"policy", take_any, offsetof(struct options, policy), false},
 	{"domain", take_domain, offsetof(struct options, domain), false},
 	{"key-days", take_days, 0, true},
 	{"log-level", take_level, 0, false},

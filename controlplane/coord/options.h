@@ -18,7 +18,7 @@
 struct options {
 	int64_t key_days;
 	const char *listen, *listen_tls, *tls_cert, *tls_key, *url, *state, *socket, *derp_map,
-		*domain, *metrics;
+		*policy, *domain, *metrics;
 	enum log_level log_level;
 	char *dns; /* DNSConfig, JSON; NULL: nothing is set */
 	bool is_check;

@@ -107,6 +107,8 @@ static unsigned differences(const struct store_node *a, const struct store_node 
 		what |= PICTURE_HOME;
 	if (!key_equal(&a->disco, &b->disco))
 		what |= PICTURE_DISCO;
+	if (a->user_id != b->user_id || strcmp(a->tags, b->tags) != 0)
+		what |= PICTURE_IDENTITY;
 	if (a->expiry_ns != b->expiry_ns)
 		what |= PICTURE_SELF;
 	return what;
@@ -136,7 +138,7 @@ static void node_gone(struct picture *p, int64_t id)
 static void node_changed(struct picture *p, struct store_node *row)
 {
 	struct picture_node *n = picture_node(p, row->id);
-	unsigned what = PICTURE_WHOLE;
+	unsigned what = PICTURE_WHOLE | PICTURE_IDENTITY;
 
 	if (n) {
 		what = differences(n->row, row);
@@ -188,15 +190,21 @@ static void route_changed(struct picture *p, int64_t id, struct store_route *row
 	struct store_route *old = row_at(&p->routes, id);
 	int64_t node_id = row ? row->node_id : old ? old->node_id : 0;
 	struct picture_node *n = picture_node(p, node_id);
+	bool is_offered;
 
 	*row_slot(&p->routes, id) = row;
 	if (n && old)
 		route_detach(n, old);
 	if (n && row)
 		route_attach(n, row);
+	is_offered =
+		row && row->is_advertised && !row->is_approved && (!old || !old->is_advertised);
 	store_row_free(STORE_ROUTE, old);
-	if (n && refresh_fixed(p, n))
-		tell(p, node_id, PICTURE_WHOLE);
+	if (!n)
+		return;
+	tell(p, node_id, PICTURE_ROUTES);
+	if (is_offered && p->on_route_offered)
+		p->on_route_offered(p->arg, row);
 }
 
 /* ---- the rest ---- */
@@ -235,12 +243,25 @@ static void read_dns(struct picture *p)
 	p->dns_config = config;
 }
 
+/* One who is new has no nodes yet; its name goes out with the first of them. */
+static void user_changed(struct picture *p, const struct store_change *c)
+{
+	bool is_new = !picture_user(p, c->id);
+
+	plain_changed(&p->users, c);
+	if (p->on_user)
+		p->on_user(p->arg, c->id);
+	if (!is_new)
+		tell(p, 0, PICTURE_USERS);
+}
+
 static void doc_changed(struct picture *p, struct store_doc *doc)
 {
-	struct store_doc **slot = !doc				? NULL
-				  : doc->kind == STORE_DOC_DERP ? &p->derp
-				  : doc->kind == STORE_DOC_DNS	? &p->dns
-								: NULL;
+	struct store_doc **slot = !doc				  ? NULL
+				  : doc->kind == STORE_DOC_DERP	  ? &p->derp
+				  : doc->kind == STORE_DOC_DNS	  ? &p->dns
+				  : doc->kind == STORE_DOC_POLICY ? &p->policy
+								  : NULL;
 
 	if (!slot || (*slot && (*slot)->id > doc->id)) {
 		store_row_free(STORE_DOC, doc);
@@ -250,15 +271,17 @@ static void doc_changed(struct picture *p, struct store_doc *doc)
 	*slot = doc;
 	if (slot == &p->dns)
 		read_dns(p);
-	tell(p, 0, slot == &p->dns ? PICTURE_DNS : PICTURE_DERP);
+	tell(p, 0,
+	     slot == &p->dns	? PICTURE_DNS
+	     : slot == &p->derp ? PICTURE_DERP
+				: PICTURE_POLICY);
 }
 
 void picture_apply(struct picture *p, struct store_change *c)
 {
 	switch (c->table) {
 	case STORE_USER:
-		plain_changed(&p->users, c);
-		tell(p, 0, PICTURE_USERS);
+		user_changed(p, c);
 		break;
 	case STORE_NODE:
 		if (c->row)
@@ -354,6 +377,7 @@ void picture_fini(struct picture *p)
 	rows_free(&p->logins, STORE_LOGIN);
 	store_row_free(STORE_DOC, p->derp);
 	store_row_free(STORE_DOC, p->dns);
+	store_row_free(STORE_DOC, p->policy);
 	free(p->dns_config);
 	free(p->by_key);
 }

@@ -27,6 +27,11 @@ enum picture_what {
 	PICTURE_USERS = 1 << 6,	 /* these with node 0 */
 	PICTURE_DERP = 1 << 7,
 	PICTURE_DNS = 1 << 8,
+	PICTURE_POLICY = 1 << 9,
+	PICTURE_ROUTES = 1 << 10,   /* what it offers, what is approved, what it carries */
+	PICTURE_IDENTITY = 1 << 11, /* new, or another user's, or with other tags */
+	PICTURE_EDGES = 1 << 12,    /* of visibility.h: who sees it, or what of it */
+	PICTURE_FILTERS = 1 << 13,  /* of visibility.h, with node 0 */
 };
 
 struct picture_node {
@@ -46,7 +51,7 @@ struct picture_rows {
 struct picture {
 	struct picture_rows nodes; /* struct picture_node */
 	struct picture_rows users, keys, routes, logins;
-	struct store_doc *derp, *dns;
+	struct store_doc *derp, *dns, *policy;
 	char *dns_config;	 /* DNSConfig of dns; NULL: there is none */
 	const char *dns_default; /* used while there is none, never NULL, borrowed */
 	struct picture_node **by_key;
@@ -54,6 +59,10 @@ struct picture {
 	const char *domain; /* "mesh.example", borrowed */
 	/* node_id 0: what concerns all. */
 	void (*on_change)(void *arg, int64_t node_id, unsigned what);
+	/* A user that is new, renamed or gone; before on_change. NULL: nobody asks. */
+	void (*on_user)(void *arg, int64_t user_id);
+	/* A route is advertised that is not approved. NULL: nobody asks. */
+	void (*on_route_offered)(void *arg, const struct store_route *r);
 	/* A login that is no longer there, with its row. NULL: nobody asks. */
 	void (*on_login_gone)(void *arg, const struct store_login *l);
 	void *arg;

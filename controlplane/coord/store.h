@@ -53,7 +53,8 @@ enum store_op_kind {
 	 * ROUTE_APPROVE        id = node, text = prefix, is_approved     (the first to be
 	 *                                                                approved is primary)
 	 * ROUTE_PRIMARY        id = node, text = prefix: moves it there
-	 * DOC_SET              id = enum store_doc_kind, text            id = version
+	 * DOC_SET              id = enum store_doc_kind, text,           id = version
+	 *                      is_new_only (-EEXIST: stored before)
 	 * AUDIT_LIST           id = how many                             text: JSON, newest first
 	 * BACKUP               name = file, which may not exist
 	 */
@@ -93,7 +94,7 @@ struct store_op {
 	bool has_hash;
 	struct key machine, node_key, disco, network_lock;
 	int32_t home, version;
-	bool is_reusable, is_ephemeral, is_approved;
+	bool is_reusable, is_ephemeral, is_approved, is_new_only;
 
 	int result; /* 0 or a negative errno: -ENOENT, -EEXIST, or as above */
 	void (*done)(void *arg, struct store_op *op);

@@ -115,9 +115,13 @@ static int node_seen(struct store_sqlite *b, struct store_op *op)
 
 static int doc_set(struct store_sqlite *b, struct store_op *op)
 {
-	int rc = sql_run(b, "INSERT INTO docs(kind, text, created) VALUES(?1, ?2, ?3)", "iti",
-			 op->id, op->text, op->now_ns);
+	int rc = sql_run(b,
+			 "INSERT INTO docs(kind, text, created) SELECT ?1, ?2, ?3 WHERE ?4 = 0"
+			 " OR NOT EXISTS (SELECT 1 FROM docs WHERE kind = ?1 AND text = ?2)",
+			 "itid", op->id, op->text, op->now_ns, (int)op->is_new_only);
 
+	if (!rc && !sqlite3_changes(b->db))
+		return -EEXIST;
 	op->id = sqlite3_last_insert_rowid(b->db);
 	return rc;
 }

@@ -340,6 +340,8 @@ void policy_live_user(struct policy_live *l, int64_t id, const char *login)
 {
 	int32_t at = user_index(l, id);
 
+	/* Nobody is called that. */
+	login = login ? login : "";
 	if (at < 0) {
 		uint32_t n = l->world.user_count + 1;
 
@@ -351,10 +353,10 @@ void policy_live_user(struct policy_live *l, int64_t id, const char *login)
 		l->world.users = l->users;
 	}
 	l->user_ids[at] = id;
-	if (login && l->users[at].login && strcmp(login, l->users[at].login) == 0)
+	if (l->users[at].login && strcmp(login, l->users[at].login) == 0)
 		return;
 	free((char *)l->users[at].login);
-	l->users[at].login = login ? copy_of(login, strlen(login) + 1) : NULL;
+	l->users[at].login = copy_of(login, strlen(login) + 1);
 	/* Another name is in other groups. */
 	for (uint32_t i = 0; i < l->world.node_count; i++) {
 		struct policy_node same = l->shown[i];

@@ -8,6 +8,8 @@
 #ifndef CONTROLPLANE_POLICY_POLICY_LIVE_STATE_H
 #define CONTROLPLANE_POLICY_POLICY_LIVE_STATE_H
 
+#include <stdlib.h>
+
 #include "controlplane/policy/policy_live.h"
 #include "controlplane/policy/policy_resolved.h"
 #include "lib/base/bug.h"

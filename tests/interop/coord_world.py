@@ -26,9 +26,14 @@ class World:
     """One namespace with causeway-coord in it; nodes run in userspace beside it, or each in a
     site of its own (site())."""
 
-    def __init__(self, *options, relay=True):
+    def __init__(self, *options, relay=True, policy="{}"):
         self.lab = Lab(name="coord")
         self.options = list(options)
+        # {}: everybody may reach everybody. None: no policy, so nobody may.
+        if policy is not None:
+            with open(self.lab.path("policy.hujson"), "w") as f:
+                f.write(policy)
+            self.options += ["--policy", self.lab.path("policy.hujson")]
         self.url = URL
         try:
             self.ns = self.lab.ns("w")

@@ -86,10 +86,11 @@ FORBIDDEN = [
      "whoever speaks through relays, a relay's client knows no WireGuard and no node"),
     ("controlplane/coord/*", "controlplane/*",
      ["controlplane/coord/*", "controlplane/net/*", "controlplane/noise/*",
+      "controlplane/policy/*",
       "controlplane/tailcfg/*", "controlplane/ts2021/*"],
      "the coordinator is no node"),
     ("controlplane/cli/*", "controlplane/*",
-     ["controlplane/cli/*", "controlplane/node/localapi.h", "controlplane/net/http_reply.h"],
+     ["controlplane/cli/*", "controlplane/policy/policy.h", "controlplane/node/localapi.h", "controlplane/net/http_reply.h"],
      "the CLI speaks to the daemon over its socket, it does not contain it"),
 ]
 

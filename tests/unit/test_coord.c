@@ -101,6 +101,7 @@ static void on_patience(uv_timer_t *t)
 static void rig_start(struct rig *r)
 {
 	struct coord_config cfg = {
+		.policy = "{}", /* everybody may reach everybody */
 		.loop = &r->loop,
 		.database = r->path,
 		.url = "http://127.0.0.1",
