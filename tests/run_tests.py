@@ -198,6 +198,7 @@ def groups(everything):
         ("coord-routes", script_group(py("tests/interop/test_coord_routes.py"), 300, lab_env)),
         ("derp", script_group(py("tests/interop/test_derp.py"), 300, lab_env)),
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
+        ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:

@@ -15,22 +15,25 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from cases import check, main  # noqa: E402
 from netns import Lab, wait_for  # noqa: E402
-from nodes import CausewayMesh, Control, Tailscaled  # noqa: E402
+from nodes import CausewayControl, CausewayMesh, Control, Tailscaled  # noqa: E402
 from topology import Sites  # noqa: E402
 
 
 class World:
-    """Two sites on testcontrol; kinds: the class of each site's gateway."""
+    """Two sites; kinds: the class of each site's gateway; control: who coordinates and relays."""
 
-    def __init__(self, kinds, **sites):
+    def __init__(self, kinds, control=Control, **sites):
         self.lab = Lab(name="mesh")
         try:
             self.sites = Sites(self.lab, count=len(kinds), **sites)
-            self.control = Control(self.lab, self.sites)
+            self.control = control(self.lab, self.sites)
             self.nodes = [kind(self.lab, self.sites[i + 1], control=self.control)
                           for i, kind in enumerate(kinds)]
             for n in self.nodes:
                 n.start()
+                if control is CausewayControl:
+                    self.control.approve(n)
+            self.wait_seen()
         except BaseException as e:
             self.report(e)
             self.lab.close()
@@ -68,7 +71,6 @@ def first_by_relay_then_direct():
     """The first ping within 300 ms, direct within a second, both families and directions."""
     with World([CausewayMesh, Tailscaled]) as w:
         ours = w.nodes[0]
-        w.wait_seen()
         t0 = time.monotonic()
         first = w.ping(1, 2)
         check(first and first[0] <= 300, "first ping: %s" % first)
@@ -85,6 +87,51 @@ def first_by_relay_then_direct():
         return "first %.0f ms, direct after %.2f s" % (first[0], direct)
 
 
+def ours_on_ours():
+    """Two gateways of ours on causeway-coord and causeway-derp."""
+    with World([CausewayMesh, CausewayMesh], CausewayControl) as w:
+        first = w.ping(1, 2)
+        check(first and first[0] <= 300, "first ping: %s" % first)
+        wait_for(lambda: w.nodes[0].seen()["gw2"]["CurAddr"], 5, "a direct way")
+        for family in (4, 6):
+            got = w.ping(2, 1, family, count=5)
+            check(len(got) == 5, "IPv%d: %s" % (family, got))
+        for n in w.nodes:
+            check(not n.faults(), "; ".join(n.faults()))
+        return "first %.0f ms" % first[0]
+
+
+def restarted_without_the_coordinator():
+    """Coordinator killed; then causewayd, then all of the gateway, is killed and started: traffic
+    again within 5 s from the cache. The coordinator's return changes nothing."""
+    with World([CausewayMesh, CausewayMesh], CausewayControl) as w:
+        ours = w.nodes[0]
+        check(w.ping(1, 2), "no ping")
+        wait_for(lambda: ours.seen()["gw2"]["CurAddr"], 5, "a direct way")
+        time.sleep(2.5)  # the picture is on the disk 2 s after its last change
+        w.control.proc.kill()
+        took = []
+        for what in ("daemon", "both"):
+            ours.kill_daemon()
+            if what == "both":
+                ours.kill_dp()
+                ours.start_dp()
+                wait_for(lambda: os.path.exists(ours.dp_socket), 10, "causeway-dp's socket")
+            t0 = time.monotonic()
+            ours.start_daemon()
+            wait_for(lambda: w.ping(1, 2, seconds=1), 10, "a ping after %s" % what)
+            took.append(time.monotonic() - t0)
+            check(took[-1] <= 5, "%s: up after %.1f s" % (what, took[-1]))
+        health = " ".join(ours.status()["Health"] or [])
+        check("coordinator" in health, "health says nothing of the coordinator: %s" % health)
+        w.control.start()
+        lost = 40 - len(w.ping(1, 2, count=40))
+        check(lost == 0, "%d lost at the coordinator's return" % lost)
+        wait_for(lambda: "coordinator" not in " ".join(ours.status()["Health"] or []), 30,
+                 "the coordinator to be heard again")
+        return "daemon %.2f s, both %.2f s" % tuple(took)
+
+
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
-        first_by_relay_then_direct,)]], __doc__))
+        first_by_relay_then_direct, ours_on_ours, restarted_without_the_coordinator)]], __doc__))

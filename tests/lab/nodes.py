@@ -357,7 +357,10 @@ class CausewayMesh(Causeway):
         self.stock("up", "--login-server=" + self.control.url, "--hostname=" + self.site.name,
                  "--accept-dns=false", "--accept-routes", "--snat-subnet-routes=false",
                  "--advertise-routes=%s,%s" % (self.site.net4, self.site.net6), "--timeout=15s",
-                 *options)
+                 *self.auth(), *options)
+
+    def auth(self):
+        return ["--auth-key=" + self.control.auth_key] if self.control.auth_key else []
 
     def stock(self, *words, **how):
         """The stock command line on our socket."""
@@ -392,6 +395,7 @@ class Tailscaled(Node):
               "--login-server=" + self.control.url, "--hostname=" + self.site.name,
               "--accept-dns=false", "--accept-routes", "--snat-subnet-routes=false",
               "--advertise-routes=%s,%s" % (self.site.net4, self.site.net6), "--timeout=30s",
+              *(["--auth-key=" + self.control.auth_key] if self.control.auth_key else []),
               timeout=40)
         return self
 
@@ -409,6 +413,8 @@ class Tailscaled(Node):
 class Control:
     """The test coordinator for tailscaled, in the internet's namespace."""
 
+    auth_key = None
+
     def __init__(self, lab, sites):
         # A private address: over plain http stock nodes insist on port 443 otherwise.
         sites.inet.ip("addr add 10.254.0.1/24 dev br0")
@@ -417,3 +423,56 @@ class Control:
         self.url = "http://10.254.0.1:8080"
         self.proc = sites.inet.start("control", [foreign("control"), "-ip", "10.254.0.1"])
         wait_for(lambda: ":8080" in sites.inet.sh("ss", "-ltn").stdout, 15, "the control server")
+
+
+class CausewayControl:
+    """causeway-coord and causeway-derp in the internet's namespace: like Control, but ours."""
+
+    IP = "10.254.0.1"
+
+    def __init__(self, lab, sites):
+        self.lab, self.ns = lab, sites.inet
+        self.ns.ip("addr add %s/24 dev br0" % self.IP)
+        for n, s in sites.sites.items():
+            s.gw.ip("addr add 10.254.0.%d/24 dev eth0" % (10 + n))
+        self.url = "http://%s:8080" % self.IP
+        self.socket = lab.path("coord.sock")
+        self.starts = 0
+        with open(lab.path("derp.json"), "w") as f:
+            json.dump({"Regions": {"1": {
+                "RegionID": 1, "RegionCode": "lab", "RegionName": "lab", "Nodes": [
+                    {"Name": "1a", "RegionID": 1, "HostName": self.IP, "IPv4": self.IP,
+                     "IPv6": "none", "DERPPort": 3443, "STUNPort": 3478,
+                     "InsecureForTests": True}]}}}, f)
+        with open(lab.path("policy.hujson"), "w") as f:
+            f.write("{} // everybody may reach everybody\n")
+        self.start_relay()
+        self.start()
+        self.coord("users", "create", "ann")
+        self.auth_key = self.coord("keys", "create", "--user", "ann", "--reusable")["key"]
+
+    def start_relay(self):
+        self.starts += 1
+        self.relay = self.ns.start("causeway-derp.%d" % self.starts, [
+            Causeway.program("causeway-derp"), "--listen", self.IP + ":3443", "--stun",
+            self.IP + ":3478", "--state", self.lab.path("derp"), "--hostname", self.IP,
+            "--self-signed"])
+        wait_for(lambda: ":3443" in self.ns.sh("ss", "-ltn").stdout, 15, "the relay")
+
+    def start(self):
+        self.starts += 1
+        self.proc = self.ns.start("causeway-coord.%d" % self.starts, [
+            Causeway.program("causeway-coord"), "serve", "--listen", self.IP + ":8080", "--url",
+            self.url, "--state", self.lab.path("coord"), "--socket", self.socket, "--derp-map",
+            self.lab.path("derp.json"), "--policy", self.lab.path("policy.hujson")])
+        wait_for(lambda: ":8080" in self.ns.sh("ss", "-ltn").stdout, 15, "the coordinator")
+
+    def coord(self, *words):
+        """What `causeway coord ... --json` prints, as a value."""
+        return json.loads(self.ns.sh(Causeway.program("causeway"), "coord", "--socket",
+                                     self.socket, "--json", *words).stdout)
+
+    def approve(self, node):
+        """What the node advertises."""
+        for p in (node.site.net4, node.site.net6):
+            self.coord("routes", "approve", node.site.name, p)
