@@ -6,38 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "controlplane/derp_client/derp_http.h"
-#include "controlplane/derp_client/derp_reader.h"
+#include "controlplane/derp_client/derp_conn_state.h"
 #include "lib/base/clock.h"
 
-/* Bytes that wait below us; above, packets wait in the queue, where the oldest can go. */
-#define STREAM_MAX  65536
 #define REQUEST_MAX (DERP_TARGET_TEXT_MAX + DERP_TARGET_NAME_MAX + 160 + DERP_HELLO_MAX)
-
-enum state { DIALLING, UPGRADING, AWAITING_KEY, GREETING, OPEN, CLOSED };
-
-struct derp_conn {
-	enum state state;
-	const struct derp_hello_keys *keys;
-	const struct wg_random *random;
-	struct derp_target target;
-	char ideal_node[DERP_TARGET_NAME_MAX];
-	bool is_home, told_home; /* what the relay was told last */
-	struct derp_sendq *queue;
-	const struct derp_conn_events *ev;
-	void *arg;
-	struct derp_dial *dial;	   /* while DIALLING */
-	struct net_stream *stream; /* from then on */
-	struct derp_http *answer;  /* while UPGRADING */
-	struct derp_reader reader;
-	struct key server;
-	uint64_t last_frame_ns;
-	bool is_asked;	  /* our ping is on its way */
-	bool has_drained; /* what waited for the connection is sent */
-	uv_timer_t timer;
-	uv_prepare_t flush; /* active: something waits */
-	unsigned handles;
-};
 
 static void on_handle_closed(uv_handle_t *h)
 {
@@ -51,9 +23,9 @@ static void on_handle_closed(uv_handle_t *h)
 
 void derp_conn_close(struct derp_conn *c)
 {
-	if (!c || c->state == CLOSED)
+	if (!c || c->state == DERP_CONN_CLOSED)
 		return;
-	c->state = CLOSED;
+	c->state = DERP_CONN_CLOSED;
 	derp_dial_cancel(c->dial);
 	net_stream_close(c->stream, false);
 	free(c->answer);
@@ -62,11 +34,11 @@ void derp_conn_close(struct derp_conn *c)
 	uv_close((uv_handle_t *)&c->flush, on_handle_closed);
 }
 
-static void fail(struct derp_conn *c, const char *why)
+void derp_conn_fail(struct derp_conn *c, const char *why)
 {
 	char text[DERP_CONN_WHY_MAX];
 
-	if (c->state == CLOSED)
+	if (c->state == DERP_CONN_CLOSED)
 		return;
 	snprintf(text, sizeof(text), "%s", why);
 	derp_conn_close(c);
@@ -75,7 +47,7 @@ static void fail(struct derp_conn *c, const char *why)
 
 /* ---- what is sent ---- */
 
-static void send_frame(struct derp_conn *c, enum derp_type type, const void *body, size_t len)
+void derp_conn_send(struct derp_conn *c, enum derp_type type, const void *body, size_t len)
 {
 	uint8_t frame[DERP_HEADER_BYTES + DERP_PING_BYTES];
 
@@ -89,10 +61,11 @@ static void note_home(struct derp_conn *c)
 {
 	uint8_t value = c->is_home;
 
-	if (c->state < GREETING || c->state == CLOSED || c->told_home == c->is_home)
+	if (c->state < DERP_CONN_GREETING || c->state == DERP_CONN_CLOSED ||
+	    c->told_home == c->is_home)
 		return;
 	c->told_home = c->is_home;
-	send_frame(c, DERP_NOTE_PREFERRED, &value, 1);
+	derp_conn_send(c, DERP_NOTE_PREFERRED, &value, 1);
 }
 
 static void on_flush(uv_prepare_t *h)
@@ -104,7 +77,7 @@ static void on_flush(uv_prepare_t *h)
 		 ms = c->has_drained ? DERP_SENDQ_OPEN_MS : DERP_SENDQ_WAIT_MS;
 
 	uv_prepare_stop(h);
-	while (net_stream_queued(c->stream) < STREAM_MAX) {
+	while (net_stream_queued(c->stream) < DERP_CONN_STREAM_MAX) {
 		data = derp_sendq_first(c->queue, now_ns, ms * NS_PER_MS, &len);
 		if (!data) {
 			c->has_drained = true;
@@ -118,7 +91,7 @@ static void on_flush(uv_prepare_t *h)
 
 void derp_conn_kick(struct derp_conn *c)
 {
-	if (c->state == GREETING || c->state == OPEN)
+	if (c->state == DERP_CONN_GREETING || c->state == DERP_CONN_OPEN)
 		uv_prepare_start(&c->flush, on_flush);
 }
 
@@ -131,6 +104,20 @@ void derp_conn_set_home(struct derp_conn *c, bool is_home)
 {
 	c->is_home = is_home;
 	note_home(c);
+}
+
+void derp_conn_greet(struct derp_conn *c, uint8_t *out, size_t len)
+{
+	size_t n = derp_hello_put(c->keys, &c->server, c->random, out + len);
+
+	if (!n) {
+		derp_conn_fail(c, "the relay's key cannot be one");
+		return;
+	}
+	net_stream_write(c->stream, out, len + n);
+	c->state = DERP_CONN_GREETING;
+	note_home(c);
+	derp_conn_kick(c);
 }
 
 /* ---- the watchdog ---- */
@@ -148,7 +135,7 @@ static void ask(struct derp_conn *c)
 
 	c->random->fill(c->random->ctx, data, sizeof(data));
 	c->is_asked = true;
-	send_frame(c, DERP_PING, data, sizeof(data));
+	derp_conn_send(c, DERP_PING, data, sizeof(data));
 }
 
 /* Armed once, not with each frame: it looks how old the last one is. */
@@ -158,19 +145,20 @@ static void on_timer(uv_timer_t *t)
 	uint64_t silent_ms = (clock_now_ns() - c->last_frame_ns) / NS_PER_MS;
 	char why[DERP_CONN_WHY_MAX];
 
-	if (c->state != OPEN) {
-		static const char *const step[] = {[DIALLING] = "connecting",
-						   [UPGRADING] = "the answer to the upgrade",
-						   [AWAITING_KEY] = "ServerKey",
-						   [GREETING] = "ServerInfo"};
+	if (c->state != DERP_CONN_OPEN) {
+		static const char *const step[] = {[DERP_CONN_DIALLING] = "connecting",
+						   [DERP_CONN_UPGRADING] =
+							   "the answer to the upgrade",
+						   [DERP_CONN_AWAITING_KEY] = "ServerKey",
+						   [DERP_CONN_GREETING] = "ServerInfo"};
 
 		snprintf(why, sizeof(why), "%s took more than %u s", step[c->state],
 			 DERP_DIAL_WHOLE_MS / 1000);
-		fail(c, why);
+		derp_conn_fail(c, why);
 	} else if (c->is_asked) {
 		snprintf(why, sizeof(why), "the relay was silent for %llu s and answers no ping",
 			 (unsigned long long)silent_ms / 1000);
-		fail(c, why);
+		derp_conn_fail(c, why);
 	} else if (silent_ms >= DERP_CONN_PING_AFTER_MS) {
 		ask(c);
 		arm(c, silent_ms < DERP_CONN_SILENT_MS ? DERP_CONN_SILENT_MS - silent_ms
@@ -182,15 +170,13 @@ static void on_timer(uv_timer_t *t)
 
 void derp_conn_probe(struct derp_conn *c)
 {
-	if (c->state != OPEN)
+	if (c->state != DERP_CONN_OPEN)
 		return;
 	ask(c);
 	arm(c, DERP_CONN_PROBE_MS);
 }
 
-/* ---- what comes ---- */
-
-static void heard(struct derp_conn *c)
+void derp_conn_heard(struct derp_conn *c)
 {
 	c->last_frame_ns = clock_now_ns();
 	if (!c->is_asked)
@@ -199,129 +185,11 @@ static void heard(struct derp_conn *c)
 	arm(c, DERP_CONN_PING_AFTER_MS);
 }
 
-/* Printable, and cut at the room. */
-static void on_health(struct derp_conn *c, const uint8_t *body, size_t len)
+void derp_conn_opened(struct derp_conn *c)
 {
-	char text[DERP_CONN_HEALTH_MAX];
-	size_t n = len < sizeof(text) - 1 ? len : sizeof(text) - 1;
-
-	for (size_t i = 0; i < n; i++)
-		text[i] = body[i] < ' ' || body[i] > '~' ? '?' : (char)body[i];
-	text[n] = 0;
-	c->ev->on_health(c->arg, text);
-}
-
-/* A greeting that is told the relay's key. */
-static void greet(struct derp_conn *c, uint8_t *out, size_t *len)
-{
-	size_t n = derp_hello_put(c->keys, &c->server, c->random, out + *len);
-
-	if (!n) {
-		fail(c, "the relay's key cannot be one");
-		return;
-	}
-	net_stream_write(c->stream, out, *len + n);
-	c->state = GREETING;
-	note_home(c);
-	derp_conn_kick(c);
-}
-
-static void on_server_key(struct derp_conn *c, const uint8_t *body, size_t len)
-{
-	uint8_t out[DERP_HELLO_MAX];
-	size_t none = 0;
-
-	if (derp_server_key_get(body, len, c->server.bytes))
-		fail(c, "what the relay began with is no ServerKey");
-	else
-		greet(c, out, &none);
-}
-
-static void on_server_info(struct derp_conn *c, const uint8_t *body, size_t len)
-{
-	char why[DERP_HELLO_WHY_MAX];
-	struct derp_server_info info;
-
-	if (derp_hello_get(c->keys, &c->server, body, len, &info, why)) {
-		c->queue->counters->bad_frames++;
-		fail(c, why);
-		return;
-	}
-	derp_sendq_limit(c->queue, &info, clock_now_ns());
-	if (c->state == OPEN)
-		return;
-	c->state = OPEN;
+	c->state = DERP_CONN_OPEN;
 	arm(c, DERP_CONN_PING_AFTER_MS);
 	c->ev->on_open(c->arg);
-}
-
-static void on_packet(struct derp_conn *c, const uint8_t *body, size_t len)
-{
-	struct key from;
-
-	memcpy(from.bytes, body, DERP_KEY_BYTES);
-	c->queue->counters->rx_packets++;
-	c->queue->counters->rx_bytes += len - DERP_KEY_BYTES;
-	c->ev->on_packet(c->arg, &from, body + DERP_KEY_BYTES, len - DERP_KEY_BYTES);
-}
-
-static bool on_frame(void *arg, uint8_t type, const uint8_t *body, size_t len)
-{
-	struct derp_conn *c = arg;
-	uint32_t reconnect_ms, try_for_ms;
-	struct derp_present present;
-	struct key peer;
-	uint8_t reason;
-
-	heard(c);
-	switch (type) {
-	case DERP_SERVER_KEY: /* the first, where it is waited for */
-		on_server_key(c, body, len);
-		break;
-	case DERP_SERVER_INFO:
-		on_server_info(c, body, len);
-		break;
-	case DERP_RECV_PACKET:
-		on_packet(c, body, len);
-		break;
-	case DERP_PEER_GONE:
-		if (derp_gone_get(body, len, peer.bytes, &reason) == 0)
-			c->ev->on_gone(c->arg, &peer, (enum derp_gone_reason)reason);
-		break;
-	case DERP_PEER_PRESENT:
-		if (c->ev->on_present && derp_present_get(body, len, &present) == 0)
-			c->ev->on_present(c->arg, &present);
-		break;
-	case DERP_PING:
-		/* Who asks faster than it reads gets fewer answers. */
-		if (net_stream_queued(c->stream) < STREAM_MAX)
-			send_frame(c, DERP_PONG, body, DERP_PING_BYTES);
-		break;
-	case DERP_HEALTH:
-		on_health(c, body, len);
-		break;
-	case DERP_RESTARTING:
-		if (derp_restarting_get(body, len, &reconnect_ms, &try_for_ms) == 0)
-			c->ev->on_restarting(c->arg, reconnect_ms, try_for_ms);
-		break;
-	default: /* KeepAlive, Pong: it was heard */
-		break;
-	}
-	return c->state != CLOSED;
-}
-
-static void on_frames(struct derp_conn *c, const uint8_t *data, size_t len)
-{
-	uint64_t before = c->reader.passed_over;
-	struct derp_counters *counters = c->queue->counters;
-	char why[DERP_READER_WHY_MAX];
-	int rc = derp_reader_feed(&c->reader, data, len, on_frame, c, why);
-
-	counters->bad_frames += c->reader.passed_over - before;
-	if (!rc || rc == -ECANCELED)
-		return;
-	counters->bad_frames++;
-	fail(c, why);
 }
 
 /* ---- the way in ---- */
@@ -337,26 +205,26 @@ static void on_answer(struct derp_conn *c, const uint8_t *data, size_t len)
 	if (status == 101) {
 		free(c->answer);
 		c->answer = NULL;
-		c->state = AWAITING_KEY;
+		c->state = DERP_CONN_AWAITING_KEY;
 		c->reader.wants_key = true;
 		if (used < len)
-			on_frames(c, data + used, len - used);
+			derp_conn_frames(c, data + used, len - used);
 		return;
 	}
 	snprintf(why, sizeof(why), "%.100s does not speak DERP: %s",
 		 derp_target_print(&c->target, false, host),
 		 status > 0 ? derp_http_line(c->answer, line, sizeof(line)) : "no HTTP answer");
-	fail(c, why);
+	derp_conn_fail(c, why);
 }
 
 static void on_data(void *arg, uint8_t *data, size_t len)
 {
 	struct derp_conn *c = arg;
 
-	if (c->state == UPGRADING)
+	if (c->state == DERP_CONN_UPGRADING)
 		on_answer(c, data, len);
 	else
-		on_frames(c, data, len);
+		derp_conn_frames(c, data, len);
 }
 
 static void on_stream_close(void *arg, int err, const char *why)
@@ -364,7 +232,7 @@ static void on_stream_close(void *arg, int err, const char *why)
 	struct derp_conn *c = arg;
 
 	c->stream = NULL;
-	fail(c, why);
+	derp_conn_fail(c, why);
 }
 
 static const struct net_stream_events stream_events = {
@@ -389,13 +257,13 @@ static void on_ready(void *arg, struct net_stream *s, const struct key *server_k
 			       has_ideal ? "\r\n" : "");
 	if (server_key) {
 		c->server = *server_key;
-		greet(c, (uint8_t *)request, &len);
+		derp_conn_greet(c, (uint8_t *)request, len);
 		return;
 	}
 	c->answer = calloc(1, sizeof(*c->answer));
-	c->state = UPGRADING;
+	c->state = DERP_CONN_UPGRADING;
 	if (!c->answer || net_stream_write(s, request, len))
-		fail(c, "no memory");
+		derp_conn_fail(c, "no memory");
 }
 
 static void on_dial_failed(void *arg, const char *why)
@@ -403,7 +271,7 @@ static void on_dial_failed(void *arg, const char *why)
 	struct derp_conn *c = arg;
 
 	c->dial = NULL;
-	fail(c, why);
+	derp_conn_fail(c, why);
 }
 
 static const struct derp_dial_events dial_events = {.on_ready = on_ready,
@@ -445,7 +313,7 @@ int derp_conn_open(const struct derp_conn_config *cfg, const struct derp_conn_ev
 
 bool derp_conn_is_open(const struct derp_conn *c)
 {
-	return c && c->state == OPEN;
+	return c && c->state == DERP_CONN_OPEN;
 }
 
 uint64_t derp_conn_last_frame_ns(const struct derp_conn *c)

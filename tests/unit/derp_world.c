@@ -244,16 +244,21 @@ bool world_turn(struct world *w)
 	return !w->is_late;
 }
 
+void world_run_ms(struct world *w, uint64_t ms)
+{
+	uv_timer_start(&w->limit, on_limit, ms, 0);
+	while (!w->is_late)
+		uv_run(&w->loop, UV_RUN_ONCE);
+	w->is_late = false;
+}
+
 void world_settle(struct world *w)
 {
 	size_t before;
 
 	do {
 		before = w->heard_total;
-		uv_timer_start(&w->limit, on_limit, QUIET_MS, 0);
-		for (w->is_late = false; !w->is_late;)
-			uv_run(&w->loop, UV_RUN_ONCE);
-		w->is_late = false;
+		world_run_ms(w, QUIET_MS);
 	} while (w->heard_total != before);
 }
 

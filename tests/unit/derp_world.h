@@ -63,6 +63,7 @@ void world_connect(struct world *w);
 void world_close(struct world *w);
 /* One turn; false after 10 s. */
 bool world_turn(struct world *w);
+void world_run_ms(struct world *w, uint64_t ms);
 /* Until the relay heard nothing for 300 ms. */
 void world_settle(struct world *w);
 /* Does a frame of this type and body stand in what the relay heard behind ClientInfo? */
