@@ -14,9 +14,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from cases import check, main  # noqa: E402
+from flows import Udp, account, lost  # noqa: E402
 from netns import Lab, wait_for  # noqa: E402
 from nodes import CausewayControl, CausewayMesh, Control, Tailscaled  # noqa: E402
 from topology import Sites  # noqa: E402
+
+
+PPS = 1000
 
 
 class World:
@@ -132,6 +136,31 @@ def restarted_without_the_coordinator():
         return "daemon %.2f s, both %.2f s" % tuple(took)
 
 
+def coordinator_killed_in_a_flow():
+    """kill -9 at the beginning of a 60 s flow that began at session age 80 s, so that the session
+    is renewed in it: nothing is lost."""
+    with World([CausewayMesh, CausewayMesh], CausewayControl) as w:
+        for n in w.nodes:
+            n.site.gw.ip("link set %s txqueuelen 4000" % n.tun)
+        check(w.ping(1, 2), "no ping")
+        wait_for(lambda: all(n.seen()[o]["CurAddr"] for n, o in zip(w.nodes, ("gw2", "gw1"))), 5,
+                 "a direct way")
+        born = time.monotonic()
+        before = {n: n.show("sessions") for n in w.nodes}
+        # A little traffic, so that nothing is renewed for want of it.
+        while time.monotonic() - born < 80:
+            w.ping(1, 2)
+            time.sleep(2)
+        a, b = w.sites[1], w.sites[2]
+        flow = Udp(w.lab, (a.host, a.host4), (b.host, b.host4), rate=PPS, seconds=60)
+        w.control.proc.kill()
+        reports = flow.wait()
+        check(lost(reports) == (0, 0), account(reports))
+        check(all(n.show("sessions") != before[n] for n in w.nodes), "no session was renewed")
+        return account(reports)
+
+
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
-        first_by_relay_then_direct, ours_on_ours, restarted_without_the_coordinator)]], __doc__))
+        first_by_relay_then_direct, ours_on_ours, restarted_without_the_coordinator,
+        coordinator_killed_in_a_flow)]], __doc__))
