@@ -7,6 +7,7 @@
 #   build.sh --path NAME print the path a built program has
 #
 # Names: wireguard-go boringtun-cli tailscaled tailscale control derper derpclient coordload
+#        netcheck
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${CAUSEWAY_CACHE:-/var/cache/causeway}
@@ -22,7 +23,7 @@ path_of() {
 	wireguard-go) echo "$cache/bin/wireguard-go-$(version golang.zx2c4.com/wireguard)" ;;
 	boringtun-cli) echo "$cache/bin/boringtun-cli-$boringtun" ;;
 	tailscaled | tailscale | derper) echo "$cache/bin/$1-$(version tailscale.com)" ;;
-	control | derpclient) echo "$cache/bin/$1-$(version tailscale.com)-$(
+	control | derpclient | netcheck) echo "$cache/bin/$1-$(version tailscale.com)-$(
 		cksum <"$here/$1/main.go" | cut -d ' ' -f 1)" ;;
 	coordload) echo "$cache/bin/$1-$(version tailscale.com)-$(
 		cat "$here"/../../perf/coord/*.go | cksum | cut -d ' ' -f 1)" ;;
@@ -39,7 +40,7 @@ build_one() {
 	case $1 in
 	wireguard-go) go_build golang.zx2c4.com/wireguard "$2" ;;
 	tailscaled | tailscale | derper) go_build "tailscale.com/cmd/$1" "$2" ;;
-	control | derpclient) go_build "./$1" "$2" ;;
+	control | derpclient | netcheck) go_build "./$1" "$2" ;;
 	coordload) # files of another folder, built with the versions of this one
 		(cd "$here" && nice -n 19 go build -buildvcs=false -o "$2.tmp$$" ../../perf/coord/*.go) &&
 			mv "$2.tmp$$" "$2"
@@ -59,7 +60,8 @@ if [ "${1:-}" = --path ]; then
 	exit
 fi
 
-[ $# -gt 0 ] || set -- wireguard-go boringtun-cli tailscaled tailscale control derper derpclient
+[ $# -gt 0 ] || set -- wireguard-go boringtun-cli tailscaled tailscale control derper derpclient \
+	netcheck coordload
 mkdir -p "$cache/bin" || exit 1
 failed=
 for name; do

@@ -2,7 +2,7 @@
 /*
  * Shows netcheck on a node's loop with relays that answer as told: what the owner hears and when,
  * that answers of an old map or link count no more, and the report as JSON. What real relays and
- * NATs make of it is tests/lab/test_netcheck.py's.
+ * NATs make of it is tests/interop/test_netcheck.py's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
