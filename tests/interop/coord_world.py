@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""causeway-coord with stock nodes around it: what the tests of the coordinator share."""
+"""causeway-coord and causeway-derp with stock nodes around them: what the tests of the coordinator share."""
 
 import json
 import os
@@ -42,9 +42,12 @@ class World:
                        "link set d0 up", "link set d1 up")
             self.socket = self.lab.path("coord.sock")
             self.starts = self.sites = 0
-            # Of the module's test server its relay: a stock node runs only with a relay.
+            # A stock node runs only with a relay.
             if relay:
-                self.ns.start("relay", [foreign("control"), "-ip", IP, "-port", "8081"])
+                self.relay = self.ns.start("relay", [
+                    Causeway.program("causeway-derp"), "--listen", IP + ":3443", "--stun",
+                    IP + ":3478", "--state", self.lab.path("derp", "state"), "--hostname", IP,
+                    "--self-signed", "--workers", "1"])
                 wait_for(lambda: ":3443" in self.ns.sh("ss", "-ltn").stdout, 15, "the relay")
             with open(self.lab.path("derp.json"), "w") as f:
                 json.dump(DERP_MAP, f)

@@ -195,6 +195,33 @@ def agree_on_nodes(w, stocks):
     check(not compare(), "; ".join(compare()))
 
 
+def through_our_relay_without_udp():
+    """With UDP cut between two sites their nodes talk through causeway-derp."""
+    with World() as w:
+        site_a, site_b = w.site("a"), w.site("b")
+        w.ns.nft("table inet cut { chain f { type filter hook forward priority 0; "
+                 "meta l4proto udp drop; }; }")
+        a, b = w.stock("a", ns=site_a, tun=True), w.stock("b", ns=site_b, tun=True)
+        a.up("--auth-key=" + w.key())
+        b.up("--auth-key=" + w.key())
+        a.wait_peer("b", Online=True)
+        address = w.node("b")["addresses"]
+        first = site_a.wait_ping(address[0], 10)
+        site_a.ping(address[0], 5, 1.0, check=True)
+        site_a.ping(address[1], 5, 1.0, check=True)
+        out = a.cli("ping", "--timeout=3s", "--c=3", "--until-direct=false", "b", timeout=20,
+                    check=False).stdout
+        check("via DERP(test)" in out and "via 10." not in out, out)
+        site_b.ping(w.node("a")["addresses"][0], 5, 1.0, check=True)
+        # Direct as soon as UDP is there again.
+        w.ns.nft("delete table inet cut")
+        t0 = time.monotonic()
+        wait_for(lambda: "via 10.254." in a.cli("ping", "--timeout=1s", "--c=1", "b",
+                                                check=False).stdout, 30, "a direct path")
+        return "first echo after %.2f s, direct %.1f s after the cut" % (
+            first, time.monotonic() - t0)
+
+
 def over_tls():
     """The listener with certificate files; a restart, and the stream is there again."""
     with World() as w:
@@ -243,4 +270,4 @@ def a_monitor_reads():
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
         two_join_by_key_and_by_hand, changes_reach_who_watches, all_say_the_same,
-        dns_is_told_and_answered, a_monitor_reads, over_tls, the_coordinator_is_killed, ours_joins)]], __doc__))
+        dns_is_told_and_answered, through_our_relay_without_udp, a_monitor_reads, over_tls, the_coordinator_is_killed, ours_joins)]], __doc__))

@@ -140,7 +140,7 @@ def ephemeral_nodes_go():
 
 
 def private_keys(state):
-    """All of a stock node's, as 32 bytes each."""
+    """All of a stock node's, as bytes."""
     found = set()
 
     def search(value):
@@ -148,14 +148,13 @@ def private_keys(state):
             for v in value.values():
                 search(v)
         elif isinstance(value, str):
-            for hex_key in re.findall(r"privkey:([0-9a-f]{64})", value):
-                found.add(bytes.fromhex(hex_key))
+            # Values are base64 of a key, of a profile in JSON, or of something else.
             try:
                 text = base64.b64decode(value, validate=True).decode()
             except ValueError:
-                return
-            if "privkey:" in text or text.startswith("{"):
-                search(json.loads(text) if text.startswith("{") else text)
+                text = ""
+            for hex_key in re.findall(r"(?:privkey|nlpriv):([0-9a-f]{64,128})", value + " " + text):
+                found.add(bytes.fromhex(hex_key))
 
     with open(os.path.join(state, "state")) as f:
         search(json.load(f))
@@ -165,7 +164,7 @@ def private_keys(state):
 def no_private_key_leaves():
     """The store's files, its rows, the backup, all bytes on the wire."""
     with World() as w:
-        seen = Capture(w.lab, w.ns, "lo", "tcp", snap=65535)
+        seen = Capture(w.lab, w.ns, "lo", snap=65535)
         a, b = w.stock("a"), w.stock("b")
         a.up("--auth-key=" + w.key())
         login, _, _ = b.up_by_hand("bob")
