@@ -15,6 +15,8 @@
 /* With the grace that a node has to come back, its routes move within 15 s. */
 #define CUT_S	  9
 #define LINGER_MS 5000 /* for an answer to leave */
+#define YOUNG_MS  1000 /* not driven out by others of its source, if they are not too many */
+#define CROWD	  8    /* times the limit of a source */
 /* Answers that are not taken; with more the client only asks and never reads. */
 #define UNREAD_MAX (16u << 10)
 #define PROTOCOL   "tailscale-control-protocol"
@@ -27,6 +29,7 @@ struct ts2021_pending {
 	struct ts2021_source *source; /* NULL: not known yet */
 	struct net_stream *stream;
 	uv_timer_t timer;
+	uint64_t begun_ms;
 	uint8_t *data; /* HEAD_MAX, with the first bytes */
 	size_t len;
 	bool is_over;
@@ -301,15 +304,27 @@ static void on_timeout(uv_timer_t *t)
 	drop(p, false);
 }
 
-/* Who is new may come in: the oldest goes, which had its time. */
+static bool is_young(const struct ts2021_pending *p)
+{
+	return uv_now(p->s->cfg.loop) - p->begun_ms < YOUNG_MS;
+}
+
+/*
+ * Who is new may come in: the oldest goes, which had its time. A crowd that comes at
+ * once, as behind one NAT after an interruption, gets a moment to say what it wants.
+ */
 static void make_room(struct ts2021_server *s, const struct ts2021_source *from)
 {
 	const struct ts2021_limits *l = &s->cfg.limits;
+	struct ts2021_pending *oldest = TAILQ_FIRST(&from->pending);
 
-	if (from->pending_count > l->pending_per_source) {
+	while (from->pending_count > l->pending_per_source &&
+	       (!is_young(oldest) || from->pending_count > CROWD * l->pending_per_source)) {
 		s->counts.refused_address++;
-		drop(TAILQ_FIRST(&from->pending), false);
-	} else if (s->counts.pending > l->pending) {
+		drop(oldest, false);
+		oldest = TAILQ_FIRST(&from->pending);
+	}
+	if (s->counts.pending > l->pending) {
 		s->counts.refused_pending++;
 		drop(TAILQ_FIRST(&s->pending), false);
 	}
@@ -325,6 +340,7 @@ int ts2021_pending_accept(struct ts2021_server *s, uv_stream_t *listener, SSL_CT
 	if (!p)
 		return -ENOMEM;
 	p->s = s;
+	p->begun_ms = uv_now(s->cfg.loop);
 	uv_timer_init(s->cfg.loop, &p->timer);
 	p->timer.data = p;
 	s->handles++;

@@ -7,7 +7,7 @@
 #   build.sh --path NAME print the path a built program has
 #
 # Names: wireguard-go boringtun-cli tailscaled tailscale control derper derpclient coordload
-#        netcheck
+#        netcheck ts2021
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${CAUSEWAY_CACHE:-/var/cache/causeway}
@@ -25,6 +25,8 @@ path_of() {
 	tailscaled | tailscale | derper) echo "$cache/bin/$1-$(version tailscale.com)" ;;
 	control | derpclient | netcheck) echo "$cache/bin/$1-$(version tailscale.com)-$(
 		cksum <"$here/$1/main.go" | cut -d ' ' -f 1)" ;;
+	ts2021) echo "$cache/bin/$1-$(version tailscale.com)-$(
+		cat "$here"/ts2021/*.go | cksum | cut -d ' ' -f 1)" ;;
 	coordload) echo "$cache/bin/$1-$(version tailscale.com)-$(
 		cat "$here"/../../perf/coord/*.go | cksum | cut -d ' ' -f 1)" ;;
 	*) return 1 ;;
@@ -40,7 +42,7 @@ build_one() {
 	case $1 in
 	wireguard-go) go_build golang.zx2c4.com/wireguard "$2" ;;
 	tailscaled | tailscale | derper) go_build "tailscale.com/cmd/$1" "$2" ;;
-	control | derpclient | netcheck) go_build "./$1" "$2" ;;
+	control | derpclient | netcheck | ts2021) go_build "./$1" "$2" ;;
 	coordload) # files of another folder, built with the versions of this one
 		(cd "$here" && nice -n 19 go build -buildvcs=false -o "$2.tmp$$" ../../perf/coord/*.go) &&
 			mv "$2.tmp$$" "$2"
@@ -61,7 +63,7 @@ if [ "${1:-}" = --path ]; then
 fi
 
 [ $# -gt 0 ] || set -- wireguard-go boringtun-cli tailscaled tailscale control derper derpclient \
-	netcheck coordload
+	netcheck ts2021 coordload
 mkdir -p "$cache/bin" || exit 1
 failed=
 for name; do

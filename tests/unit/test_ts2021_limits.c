@@ -41,9 +41,20 @@ static void still_serves(struct world *w)
 
 #define MANY 40
 
+static void wait_a_second(struct world *w)
+{
+	uint64_t until = uv_hrtime() + 1100000000ull;
+
+	while (uv_hrtime() < until) {
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+		usleep(1000);
+	}
+}
+
+/* Those that had their time make room; a crowd that comes at once is let in. */
 static void too_many_from_one_source(void **state)
 {
-	static struct raw many[MANY + 10];
+	static struct raw many[MANY + 20];
 	const struct ts2021_limits limits = {.pending_per_source = MANY};
 	struct ts2021_server_counts c;
 	struct world w;
@@ -53,15 +64,43 @@ static void too_many_from_one_source(void **state)
 		raw_start(&w, &many[i], "", 0);
 		RUN_UNTIL(&w, (counts_of(&w, &c), c.accepted == i + 1));
 	}
+	assert_int_equal(c.pending, MANY + 10);
+	assert_int_equal(c.refused_address, 0);
+	wait_a_second(&w);
+	for (unsigned i = MANY + 10; i < MANY + 20; i++) {
+		raw_start(&w, &many[i], "", 0);
+		RUN_UNTIL(&w, (counts_of(&w, &c), c.accepted == i + 1));
+	}
 	assert_int_equal(c.pending, MANY);
-	assert_int_equal(c.refused_address, 10);
+	assert_int_equal(c.refused_address, 20);
 	/* The oldest made room for the newest. */
-	for (unsigned i = 0; i < MANY + 10; i++)
-		RUN_UNTIL(&w, many[i].is_closed == (i < 10));
+	for (unsigned i = 0; i < MANY + 20; i++)
+		RUN_UNTIL(&w, many[i].is_closed == (i < 20));
 	still_serves(&w);
-	for (unsigned i = 0; i < MANY + 10; i++)
+	for (unsigned i = 0; i < MANY + 20; i++)
 		uv_close((uv_handle_t *)&many[i].tcp, NULL);
 	RUN_UNTIL(&w, (counts_of(&w, &c), c.pending == 0));
+	close_world(&w);
+}
+
+/* Nor is the moment for ever: so many at once are too many. */
+static void a_crowd_too_large(void **state)
+{
+	static struct raw many[8 * 5 + 3];
+	const struct ts2021_limits limits = {.pending_per_source = 5};
+	struct ts2021_server_counts c;
+	struct world w;
+
+	open_limited(&w, NULL, &limits);
+	for (unsigned i = 0; i < 8 * 5 + 3; i++) {
+		raw_start(&w, &many[i], "", 0);
+		RUN_UNTIL(&w, (counts_of(&w, &c), c.accepted == i + 1));
+	}
+	assert_int_equal(c.pending, 8 * 5);
+	assert_int_equal(c.refused_address, 3);
+	RUN_UNTIL(&w, many[0].is_closed);
+	for (unsigned i = 0; i < 8 * 5 + 3; i++)
+		uv_close((uv_handle_t *)&many[i].tcp, NULL);
 	close_world(&w);
 }
 
@@ -724,6 +763,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sources),
 		cmocka_unit_test(too_many_from_one_source),
+		cmocka_unit_test(a_crowd_too_large),
 		cmocka_unit_test(too_many_in_all),
 		cmocka_unit_test(a_slow_head),
 		cmocka_unit_test(answers_that_nobody_reads),
