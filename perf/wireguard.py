@@ -17,7 +17,8 @@ wireguard-go is one of the same round. Figures:
 A daemon's CPU is /proc/PID/task/*/schedstat summed (causeway: causeway-dp and causewayd),
 softirq and empty polls included. The machine's non-idle time stands beside it.
 
-tailscaled's tunnel has an MTU of 1280: its rival is causeway-kernel-1280. TCP runs with the
+tailscaled's tunnel has an MTU of 1280: its rival is causeway-kernel-1280, and so is that of
+causeway-mesh, which is the same gateway with a coordinator, found paths and a relay beside. TCP runs with the
 congestion control that --congestion names, not with what the machine happens to prefer.
 A long run can be made of short ones: --append adds their rounds to those in the JSON file."""
 
@@ -34,18 +35,20 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "lab"))
 import netns  # noqa: E402
 from flows import Udp, tcp  # noqa: E402
 from netns import Lab, LabError, Skip  # noqa: E402
-from nodes import Boringtun, Causeway, Control, Tailscaled, WireguardGo, pair  # noqa: E402
+from nodes import (Boringtun, Causeway, CausewayMesh, Control, Tailscaled,  # noqa: E402
+                   WireguardGo, pair)
 from rows import compare, machine as machine_name, number, row, write  # noqa: E402
 from topology import Sites  # noqa: E402
 
 REFERENCE = "wireguard-go"
 IMPLS = ("causeway-kernel", "wireguard-go", "causeway-kernel-1280", "tailscaled",
-         "causeway-xdp", "boringtun")
+         "causeway-mesh", "causeway-xdp", "boringtun")
 KINDS = {"causeway-kernel": Causeway, "causeway-kernel-1280": Causeway,
          "causeway-xdp": Causeway, "wireguard-go": WireguardGo, "boringtun": Boringtun,
-         "tailscaled": Tailscaled}
+         "causeway-mesh": CausewayMesh, "tailscaled": Tailscaled}
+MESHES = ("causeway-mesh", "tailscaled")
 # Whom an implementation is compared with, where it is not REFERENCE.
-RIVALS = {"causeway-kernel-1280": "tailscaled"}
+RIVALS = {"causeway-kernel-1280": "tailscaled", "causeway-mesh": "causeway-kernel-1280"}
 BENCHES = ("tcp", "tcp-many", "tcp-pinned", "udp64-paced", "udp64-many", "udp64-flood",
            "udp-mixed")
 PINNED = ("causeway-kernel", "wireguard-go")
@@ -124,19 +127,19 @@ def setup(lab, impl, pinned=False):
     xdp = (1, 2) if impl == "causeway-xdp" else ()
     s = Sites(lab, xdp=xdp, hosts=MIXED_HOSTS)
     kw = {}
-    if impl.startswith("causeway"):
+    if impl.startswith("causeway") and impl not in MESHES:
         kw["port_kind"] = impl.split("-")[1]
     if impl.endswith("-1280"):
         kw["mtu"] = 1280
-    if impl == "tailscaled":
+    if impl in MESHES:
         kw["control"] = Control(lab, s)
     nodes = [KINDS[impl](lab, s[n], **kw) for n in (1, 2)]
-    if impl != "tailscaled":
+    if impl not in MESHES:
         pair(*nodes)
     for cpu, n in enumerate(nodes):
         start(n, cpu if pinned else None)
     s[1].host.wait_ping(s[2].host4, 30)
-    if impl == "tailscaled":
+    if impl in MESHES:
         # Direct before anything is measured, not through the relay.
         time.sleep(2)
     for p in lab.procs:

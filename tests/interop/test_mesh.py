@@ -5,6 +5,7 @@ a relay that others wrote (the module's testcontrol and derpserver): traffic bet
 sites in both families, by the relay first and then direct; what becomes of it when the coordinator
 goes and the gateway is restarted."""
 
+import base64
 import os
 import re
 import sys
@@ -15,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from cases import check, main  # noqa: E402
 from flows import Udp, account, lost  # noqa: E402
-from netns import Lab, wait_for  # noqa: E402
+from netns import Lab, tool, wait_for  # noqa: E402
 from nodes import CausewayControl, CausewayMesh, Control, Tailscaled  # noqa: E402
 from topology import Sites  # noqa: E402
 
@@ -26,11 +27,13 @@ PPS = 1000
 class World:
     """Two sites; kinds: the class of each site's gateway; control: who coordinates and relays."""
 
-    def __init__(self, kinds, control=Control, **sites):
+    def __init__(self, kinds, control=Control, before=None, **sites):
         self.lab = Lab(name="mesh")
         try:
             self.sites = Sites(self.lab, count=len(kinds), **sites)
             self.control = control(self.lab, self.sites)
+            if before:
+                before(self)
             self.nodes = [kind(self.lab, self.sites[i + 1], control=self.control)
                           for i, kind in enumerate(kinds)]
             for n in self.nodes:
@@ -69,6 +72,13 @@ class World:
             wait_for(lambda: all(o.site.net4 in (n.seen().get(o.site.name, {})
                                                  .get("AllowedIPs") or []) for o in others),
                      10, "%s to see the others" % n.site.name)
+
+
+def start_capture(w):
+    """All that crosses the internet, the coordinator's and the relay's ports included."""
+    proc = w.sites.inet.start("tcpdump", [tool("tcpdump"), "-i", "br0", "-s", "0", "-U", "-w",
+                                          w.lab.path("wire.pcap")])
+    wait_for(lambda: "listening" in proc.log(), 10, "the capture")
 
 
 def first_by_relay_then_direct():
@@ -160,7 +170,80 @@ def coordinator_killed_in_a_flow():
         return account(reports)
 
 
+def private_keys(folder):
+    """Every private key in a node's state folder: {where it stands: 32 bytes}."""
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if not name.endswith((".key", ".keys")):
+            continue
+        with open(path) as f:
+            text = f.read()
+        for hexa in re.findall(r"privkey:([0-9a-f]{64})", text):
+            found["%s %s" % (name, hexa[:4])] = bytes.fromhex(hexa)
+        for b64 in re.findall(r"^([A-Za-z0-9+/]{43}=)$", text, re.M):
+            found[name] = base64.b64decode(b64)
+    return found
+
+
+def forms_of(key):
+    """How a key might be written."""
+    return [key, key.hex().encode(), key.hex().upper().encode(), base64.b64encode(key)[:-1],
+            base64.urlsafe_b64encode(key)[:-1]]
+
+
+def memory_of(pid):
+    """Whatever a process has written: its private and anonymous memory."""
+    out = []
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
+        for line in maps:
+            first, last = (int(x, 16) for x in line.split()[0].split("-"))
+            if "w" not in line.split()[1] or "vvar" in line or last - first > 1 << 30:
+                continue
+            try:
+                mem.seek(first)
+                out.append(mem.read(last - first))
+            except (OSError, ValueError):
+                continue  # not there, or a device's
+    return b"".join(out)
+
+
+def private_keys_stay_at_home():
+    """Two gateways join and talk, by the relay first: no private key of theirs is in a byte that
+    went over the wire, in the coordinator's files, in a log, in what commands print, nor in the
+    memory of the coordinator and of the relay."""
+    with World([CausewayMesh, CausewayMesh], CausewayControl, before=start_capture) as w:
+        check(w.ping(1, 2) and w.ping(2, 1, 6), "no ping")
+        wait_for(lambda: w.nodes[0].seen()["gw2"]["CurAddr"], 5, "a direct way")
+        printed = "".join(n.stock(*verb).stdout for n in w.nodes for verb in (
+            ("status", "--json"), ("debug", "prefs"), ("debug", "netmap")))
+        time.sleep(1)  # the last bytes of the capture
+        keys = {(n.site.name, where): key for n in w.nodes
+                for where, key in private_keys(n.state).items()}
+        # Machine, node and disco, and the static mode's key that is made at the first start.
+        check(len(keys) == 8, "keys: %s" % sorted(keys))
+        places = {"what commands print": printed.encode(),
+                  "the coordinator's memory": memory_of(w.control.proc.pid),
+                  "the relay's memory": memory_of(w.control.relay.pid)}
+        for folder, _, names in os.walk(w.lab.dir):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.isfile(path) and not any(path.startswith(n.state) for n in w.nodes):
+                    with open(path, "rb") as f:
+                        places[os.path.relpath(path, w.lab.dir)] = f.read()
+        check(len(places["wire.pcap"]) > 10000, "the capture is empty")
+        own = private_keys(w.lab.path("coord"))
+        check(any(form in places["the coordinator's memory"] for k in own.values()
+                  for form in forms_of(k)), "the coordinator's own key is not in its memory")
+        for (node, where), key in keys.items():
+            for place, data in places.items():
+                check(not any(form in data for form in forms_of(key)),
+                      "%s of %s is in %s" % (where, node, place))
+        return "%d keys, %d places, %d MiB" % (
+            len(keys), len(places), sum(len(d) for d in places.values()) >> 20)
+
+
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
         first_by_relay_then_direct, ours_on_ours, restarted_without_the_coordinator,
-        coordinator_killed_in_a_flow)]], __doc__))
+        coordinator_killed_in_a_flow, private_keys_stay_at_home)]], __doc__))
