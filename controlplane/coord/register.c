@@ -7,139 +7,12 @@
 
 #include <sodium.h>
 
-#include "controlplane/coord/map_node.h"
-#include "controlplane/coord/node_report.h"
+#include "controlplane/coord/register_call.h"
 #include "lib/base/log.h"
 
-#define TOKEN_BYTES   16
-#define TOKEN_MAX     (2 * TOKEN_BYTES + 1)
 #define LOGIN_LIFE_NS (3600ll * 1000000000)
 #define LOGINS_MAX    4096 /* that wait at a time: anybody may ask for one */
 #define REGISTER_PATH "/register/"
-
-struct registrar {
-	struct register_config cfg;
-	struct register_call *calls;
-};
-
-struct register_call {
-	struct registrar *reg; /* NULL: the registrar went */
-	struct register_call *next, **prev;
-	struct key machine;
-	struct node_report report;
-	register_answer_fn *answer; /* NULL: answered or cancelled */
-	void *arg;
-	int64_t expiry_ns;
-	char token[TOKEN_MAX]; /* of the login that is waited for */
-	bool is_ephemeral;
-	bool is_in_store; /* an operation holds it */
-};
-
-/* ---- calls ---- */
-
-static void call_unlink(struct register_call *c)
-{
-	if (!c->prev)
-		return;
-	if (c->next)
-		c->next->prev = c->prev;
-	*c->prev = c->next;
-	c->prev = NULL;
-}
-
-static void call_release(struct register_call *c)
-{
-	if (c->answer || c->is_in_store)
-		return;
-	call_unlink(c);
-	node_report_fini(&c->report);
-	free(c);
-}
-
-void registrar_cancel(struct register_call *c)
-{
-	c->answer = NULL;
-	call_release(c);
-}
-
-static void answer_text(struct register_call *c, unsigned status, const char *body, size_t len)
-{
-	register_answer_fn *answer = c->answer;
-
-	c->answer = NULL;
-	if (answer)
-		answer(c->arg, status, body, len);
-}
-
-/* ---- answers ---- */
-
-struct verdict {
-	const struct picture_node *node; /* NULL: not in */
-	const char *url, *error;
-	bool is_expired;
-};
-
-static void put_user(struct json_out *j, const struct picture *p, const struct verdict *v)
-{
-	int64_t id = v->node ? map_node_user(v->node) : 0;
-	const struct store_user *u = picture_user(p, id);
-	const char *name = u ? u->name : id == MAP_NODE_TAGGED_USER ? "tagged-devices" : "";
-
-	json_out_object(j, "User");
-	json_out_i64(j, "ID", id);
-	json_out_string(j, "DisplayName", name);
-	json_out_end(j);
-	json_out_object(j, "Login");
-	json_out_i64(j, "ID", id);
-	json_out_string(j, "Provider", v->node ? "causeway" : "");
-	json_out_string(j, "LoginName", name);
-	json_out_string(j, "DisplayName", name);
-	json_out_end(j);
-}
-
-static void answer(struct register_call *c, const struct verdict *v)
-{
-	struct json_out j;
-
-	json_out_init(&j);
-	json_out_object(&j, NULL);
-	put_user(&j, c->reg->cfg.picture, v);
-	json_out_bool(&j, "MachineAuthorized", v->node && !v->is_expired);
-	json_out_bool(&j, "NodeKeyExpired", v->is_expired);
-	json_out_string(&j, "AuthURL", v->url ? v->url : "");
-	json_out_string(&j, "Error", v->error ? v->error : "");
-	json_out_end(&j);
-	if (j.error)
-		answer_text(c, 500, "{}", 2);
-	else
-		answer_text(c, 200, j.text, j.len);
-	json_out_fini(&j);
-}
-
-static void answer_error(struct register_call *c, const char *error)
-{
-	answer(c, &(struct verdict){.error = error});
-}
-
-static const char *error_text(int err)
-{
-	switch (err) {
-	case -ENOKEY:
-		return "invalid key: unknown auth key";
-	case -EKEYEXPIRED:
-		return "invalid key: it has expired";
-	case -EKEYREVOKED:
-		return "invalid key: it was used before";
-	case -EADDRINUSE:
-		return "the node key belongs to another machine";
-	case -EPERM:
-		return "requested tags are invalid or not permitted";
-	case -ENOSPC:
-		return "no address is left";
-	default:
-		return "the coordinator cannot write: try again";
-	}
-}
 
 /* ---- through the store ---- */
 
@@ -168,7 +41,7 @@ static bool back_from_store(struct register_call *c)
 	if (c->answer && c->reg)
 		return true;
 	c->answer = NULL;
-	call_release(c);
+	register_call_release(c);
 	return false;
 }
 
@@ -182,12 +55,12 @@ static void on_registered(void *arg, struct store_op *op)
 	n = op->result ? NULL : picture_node(c->reg->cfg.picture, op->id);
 	if (op->result)
 		log_info("register.refused", "host=%s error=\"%s\"", c->report.host,
-			 error_text(op->result));
+			 register_error_text(op->result));
 	if (n)
-		answer(c, &(struct verdict){.node = n});
+		register_answer(c, &(struct register_verdict){.node = n});
 	else
-		answer_error(c, error_text(op->result));
-	call_release(c);
+		register_answer_error(c, register_error_text(op->result));
+	register_call_release(c);
 }
 
 /* The report's texts move. */
@@ -217,7 +90,7 @@ static void by_key(struct register_call *c, const char *auth_key)
 	struct store_op *op = op_of(c, STORE_NODE_REGISTER);
 
 	if (!op) {
-		answer_error(c, error_text(-ENOMEM));
+		register_answer_error(c, register_error_text(-ENOMEM));
 		return;
 	}
 	crypto_hash_sha256(op->hash, (const uint8_t *)auth_key, strlen(auth_key));
@@ -233,7 +106,7 @@ static void answer_url(struct register_call *c)
 	char url[512];
 
 	snprintf(url, sizeof(url), "%s" REGISTER_PATH "%s", c->reg->cfg.url, c->token);
-	answer(c, &(struct verdict){.url = url});
+	register_answer(c, &(struct register_verdict){.url = url});
 }
 
 static void on_login_made(void *arg, struct store_op *op)
@@ -243,17 +116,17 @@ static void on_login_made(void *arg, struct store_op *op)
 	if (!back_from_store(c))
 		return;
 	if (op->result)
-		answer_error(c, error_text(op->result));
+		register_answer_error(c, register_error_text(op->result));
 	else
 		answer_url(c);
-	call_release(c);
+	register_call_release(c);
 }
 
 /* A URL for somebody who may admit it. The same machine and key have one at a time. */
 static void by_hand(struct register_call *c)
 {
 	const struct picture_rows *logins = &c->reg->cfg.picture->logins;
-	uint8_t random[TOKEN_BYTES];
+	uint8_t random[REGISTER_TOKEN_BYTES];
 	struct store_op *op;
 	unsigned waiting = 0;
 
@@ -270,7 +143,8 @@ static void by_hand(struct register_call *c)
 	}
 	op = waiting < LOGINS_MAX ? op_of(c, STORE_LOGIN_CREATE) : NULL;
 	if (!op || strcmp(c->report.tags, "[]") != 0) {
-		answer_error(c, !op ? "too many logins wait" : error_text(-EPERM));
+		register_answer_error(c,
+				      !op ? "too many logins wait" : register_error_text(-EPERM));
 		store_op_free(op);
 		return;
 	}
@@ -290,14 +164,14 @@ static void on_expired(void *arg, struct store_op *op)
 		return;
 	n = picture_node_by_key(c->reg->cfg.picture, &c->report.node_key);
 	if (op->result)
-		answer_error(c, error_text(op->result));
+		register_answer_error(c, register_error_text(op->result));
 	else
-		answer(c,
-		       &(struct verdict){
-			       .node = n,
-			       .is_expired = !n || picture_node_is_expired(n, c->reg->cfg.now_ns()),
-		       });
-	call_release(c);
+		register_answer(c, &(struct register_verdict){
+					   .node = n,
+					   .is_expired = !n || picture_node_is_expired(
+								       n, c->reg->cfg.now_ns()),
+				   });
+	register_call_release(c);
 }
 
 /* A past expiry is a logout. */
@@ -307,7 +181,7 @@ static void change_expiry(struct register_call *c, const struct picture_node *n,
 	struct store_op *op = op_of(c, is_end ? STORE_NODE_DELETE : STORE_NODE_EXPIRE);
 
 	if (!op) {
-		answer_error(c, error_text(-ENOMEM));
+		register_answer_error(c, register_error_text(-ENOMEM));
 		return;
 	}
 	op->id = n->row->id;
@@ -320,11 +194,11 @@ static void known_node(struct register_call *c, const struct picture_node *n)
 	int64_t now = c->reg->cfg.now_ns();
 
 	if (picture_node_is_expired(n, now))
-		answer(c, &(struct verdict){.node = n, .is_expired = true});
+		register_answer(c, &(struct register_verdict){.node = n, .is_expired = true});
 	else if (c->expiry_ns && (!n->row->expiry_ns || c->expiry_ns < n->row->expiry_ns))
 		change_expiry(c, n, false);
 	else
-		answer(c, &(struct verdict){.node = n});
+		register_answer(c, &(struct register_verdict){.node = n});
 }
 
 /* ---- requests ---- */
@@ -348,12 +222,12 @@ static void decide(struct register_call *c, const char *auth_key, const char *fo
 
 	if (n && !key_equal(&n->row->machine, &c->machine)) {
 		log_warn("register.stolen", "node=%lld", (long long)n->row->id);
-		answer_error(c, error_text(-EADDRINUSE));
+		register_answer_error(c, register_error_text(-EADDRINUSE));
 	} else if (c->expiry_ns && c->expiry_ns <= now) {
 		if (n)
 			change_expiry(c, n, true);
 		else
-			answer(c, &(struct verdict){.is_expired = true});
+			register_answer(c, &(struct register_verdict){.is_expired = true});
 	} else if (n) {
 		known_node(c, n);
 	} else if (auth_key[0]) {
@@ -400,13 +274,13 @@ struct register_call *registrar_request(struct registrar *r, const struct key *m
 	r->calls = c;
 	root = json_in_parse(&in, body, len);
 	if (!root || read_request(c, root, &in, &auth_key, &followup))
-		answer_text(c, 400, in.error, strlen(in.error));
+		register_answer_text(c, 400, in.error, strlen(in.error));
 	else
 		decide(c, auth_key, followup);
 	json_decref(root);
 	if (c->answer)
 		return c;
-	call_release(c);
+	register_call_release(c);
 	return NULL;
 }
 
@@ -420,8 +294,8 @@ void registrar_node_changed(struct registrar *r, int64_t node_id)
 		if (c->is_in_store || !c->token[0] ||
 		    !key_equal(&c->report.node_key, &n->row->node_key))
 			continue;
-		answer(c, &(struct verdict){.node = n});
-		call_release(c);
+		register_answer(c, &(struct register_verdict){.node = n});
+		register_call_release(c);
 	}
 }
 
@@ -435,7 +309,7 @@ void registrar_login_gone(struct registrar *r, const struct store_login *l)
 		if (c->is_in_store || strcmp(c->token, l->token) != 0)
 			continue;
 		by_hand(c);
-		call_release(c);
+		register_call_release(c);
 	}
 }
 
@@ -474,10 +348,10 @@ void registrar_free(struct registrar *r)
 
 	for (c = r ? r->calls : NULL; c; c = next) {
 		next = c->next;
-		call_unlink(c);
+		register_call_unlink(c);
 		c->answer = NULL;
 		c->reg = NULL;
-		call_release(c);
+		register_call_release(c);
 	}
 	free(r);
 }
