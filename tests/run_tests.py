@@ -183,6 +183,7 @@ def groups(everything):
         ("start", script_group(py("tests/lab/test_start.py"), 300, lab_env)),
         ("badinput", script_group(py("tests/lab/test_badinput.py"), 600, lab_env)),
         ("failclosed", script_group(py("tests/lab/test_failclosed.py"), 600, lab_env)),
+        ("exit", script_group(py("tests/lab/test_exit.py"), 300, lab_env)),
         ("queues", script_group(py("tests/lab/test_queues.py"), 300, lab_env)),
         ("lanes", script_group(py("tests/lab/test_lanes.py"), 600, lab_env)),
         ("router", script_group(py("tests/lab/test_router.py"), 600, lab_env)),

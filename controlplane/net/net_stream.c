@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "controlplane/net/net_tls.h"
+#include "lib/base/log.h"
 
 #define READ_BYTES  65536
 #define WHY_MAX	    160
@@ -45,6 +46,8 @@ struct write {
 	struct net_stream *s;
 	char data[];
 };
+
+static uint32_t socket_mark;
 
 static void connect_next(struct net_stream *s);
 
@@ -310,6 +313,22 @@ static void on_tcp_closed(uv_handle_t *h)
 		connect_next(s);
 }
 
+void net_stream_set_mark(uint32_t mark)
+{
+	socket_mark = mark;
+}
+
+/* A new socket of the address's family, marked. Without the right to, it goes unmarked. */
+static int new_socket(struct net_stream *s)
+{
+	int rc = uv_tcp_init_ex(s->loop, &s->tcp, (unsigned)s->address->ai_family), fd;
+
+	if (!rc && socket_mark && uv_fileno((uv_handle_t *)&s->tcp, &fd) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_MARK, &socket_mark, sizeof(socket_mark)))
+		log_debug("net.mark", "error=\"%s\"", strerror(errno));
+	return rc;
+}
+
 /* A socket that failed to connect is of no use for the next address. */
 static void connect_next(struct net_stream *s)
 {
@@ -326,7 +345,13 @@ static void connect_next(struct net_stream *s)
 		fail(s, s->last_error, why);
 		return;
 	}
-	uv_tcp_init(s->loop, &s->tcp);
+	rc = new_socket(s);
+	if (rc) {
+		s->last_error = rc;
+		s->address = s->address->ai_next;
+		connect_next(s);
+		return;
+	}
 	s->tcp.data = s;
 	s->is_tcp_there = true;
 	s->handles++;

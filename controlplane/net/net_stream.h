@@ -54,6 +54,12 @@ struct net_dial {
 int net_stream_dial(uv_loop_t *loop, const struct net_dial *d, const struct net_stream_events *ev,
 		    void *arg, struct net_stream **out);
 /*
+ * From now on sockets that this process dials have the mark (SO_MARK), as far as it may set one:
+ * for one whose policy rules keep marked packets out of a tunnel. 0: none. Not per stream, since
+ * it is true of all of them.
+ */
+void net_stream_set_mark(uint32_t mark);
+/*
  * A connection that waits at `listener`. timeout_ms: for TLS;
  * cut_s as above. 0, or a negative errno
  * (the connection is then closed). on_open and on_close may come from inside.

@@ -255,18 +255,19 @@ static int read_public_key(const struct reader *r, const struct hujson_value *pe
 	return 0;
 }
 
-static int read_allowed(const struct reader *r, const struct hujson_value *list,
-			struct config_peer *p, bool *has_v6)
+/* *list_out is malloc'd, also with an error. */
+static int read_prefixes(const struct reader *r, const struct hujson_value *list,
+			 struct prefix **list_out, uint32_t *count, bool *has_v4, bool *has_v6)
 {
 	int rc = hujson_array(list, r->err);
 
 	if (rc)
 		return rc;
-	p->allowed = calloc(list->count + 1, sizeof(*p->allowed));
-	if (!p->allowed)
+	*list_out = calloc(list->count + 1, sizeof(**list_out));
+	if (!*list_out)
 		return -ENOMEM;
 	for (const struct hujson_value *v = list->first; v; v = v->next) {
-		struct prefix *out = &p->allowed[p->allowed_count];
+		struct prefix *out = &(*list_out)[*count];
 		char meant[PREFIX_STR_MAX];
 		const char *text;
 
@@ -284,8 +285,9 @@ static int read_allowed(const struct reader *r, const struct hujson_value *list,
 					       "\"%s\" meant?",
 					       text, prefix_print(out, meant));
 		}
+		*has_v4 |= out->addr.family == AF_INET;
 		*has_v6 |= out->addr.family == AF_INET6;
-		p->allowed_count++;
+		++*count;
 	}
 	return 0;
 }
@@ -315,7 +317,7 @@ static int read_peer(const struct reader *r, const struct hujson_value *peer, st
 		"mtu",	    NULL,
 	};
 	const struct hujson_value *v;
-	bool has_v6 = false;
+	bool has_v4 = false, has_v6 = false;
 	int64_t n;
 	int rc = hujson_object(peer, r->err);
 
@@ -330,7 +332,7 @@ static int read_peer(const struct reader *r, const struct hujson_value *peer, st
 	if (!rc && (v = hujson_get(peer, "endpoint")))
 		rc = read_endpoint(r, v, p);
 	if (!rc && (v = hujson_get(peer, "allowed_ips")))
-		rc = read_allowed(r, v, p, &has_v6);
+		rc = read_prefixes(r, v, &p->allowed, &p->allowed_count, &has_v4, &has_v6);
 	if (!rc && (v = hujson_get(peer, "persistent_keepalive"))) {
 		rc = hujson_int(v, 0, UINT16_MAX, &n, r->err);
 		if (!rc)
@@ -451,8 +453,8 @@ static int read_peers(const struct reader *r, const struct hujson_value *list)
 
 static int read_root(const struct reader *r, const struct hujson_value *root)
 {
-	static const char *const keys[] = {"private_key_file", "addresses", "mtu", "lanes",
-					   "filter",	       "peers",	    NULL};
+	static const char *const keys[] = {"private_key_file", "addresses", "mtu",   "lanes",
+					   "masquerade",       "filter",    "peers", NULL};
 	struct node_config *cfg = r->cfg;
 	const struct hujson_value *v;
 	int64_t lanes = 0;
@@ -473,6 +475,9 @@ static int read_root(const struct reader *r, const struct hujson_value *root)
 		rc = hujson_int(v, 0, LANE_MAX, &lanes, r->err);
 		cfg->lanes = (uint8_t)lanes;
 	}
+	if (!rc && (v = hujson_get(root, "masquerade")))
+		rc = read_prefixes(r, v, &cfg->masquerade, &cfg->masquerade_count, &cfg->forwards4,
+				   &cfg->forwards6);
 	if (!rc && (v = hujson_get(root, "filter")))
 		rc = config_filter_parse(v, &cfg->filter, r->err);
 	if (!rc && (v = hujson_get(root, "peers")))
@@ -613,6 +618,7 @@ void config_free(struct node_config *cfg)
 	free(cfg->peers);
 	free(cfg->addresses);
 	free(cfg->local);
+	free(cfg->masquerade);
 	rule_list_fini(&cfg->filter);
 	free(cfg);
 }

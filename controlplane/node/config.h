@@ -10,6 +10,7 @@
  *     "addresses": ["10.9.0.1/24", "fd09::1/64"],
  *     "mtu": 1420,
  *     "lanes": 16,
+ *     "masquerade": ["192.168.0.0/16"],
  *     "filter": "allow-all" | [{"src": ["10.1.0.0/16"], "dst": ["10.2.0.0/16:80,443"],
  *                               "proto": ["tcp"]}],
  *     "peers": [{"name": "site-b", "public_key": "...", "preshared_key_file": "b.psk",
@@ -79,6 +80,16 @@ struct node_config {
 	uint32_t local_count;
 	struct config_peer *peers;
 	uint32_t peer_count;
+	/*
+	 * Subnets behind this node (an exit node: default routes) to which traffic of peers
+	 * leaves with this node's source (nft_table.h).
+	 */
+	struct prefix *masquerade;
+	uint32_t masquerade_count;
+	bool leaves_netfilter;	   /* no table of ours, whatever the above says */
+	bool forwards4, forwards6; /* peers reach others through the kernel of this node */
+	bool has_exit;		   /* all goes through an exit node; is none there, nowhere */
+	bool exit_shuts_lan;	   /* also what this host sends to networks it is in */
 };
 
 /*

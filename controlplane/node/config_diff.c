@@ -77,14 +77,30 @@ static bool addresses_equal(const struct node_config *a, const struct node_confi
 	return true;
 }
 
-static bool local_equal(const struct node_config *a, const struct node_config *b)
+static bool prefixes_equal(const struct prefix *a, uint32_t a_count, const struct prefix *b,
+			   uint32_t b_count)
 {
-	if (a->local_count != b->local_count)
+	if (a_count != b_count)
 		return false;
-	for (uint32_t i = 0; i < a->local_count; i++)
-		if (!prefix_equal(&a->local[i], &b->local[i]))
+	for (uint32_t i = 0; i < a_count; i++)
+		if (!prefix_equal(&a[i], &b[i]))
 			return false;
 	return true;
+}
+
+static bool local_equal(const struct node_config *a, const struct node_config *b)
+{
+	return prefixes_equal(a->local, a->local_count, b->local, b->local_count);
+}
+
+/* What routes for others and by an exit node want of the kernel. */
+static bool forwarding_equal(const struct node_config *a, const struct node_config *b)
+{
+	return prefixes_equal(a->masquerade, a->masquerade_count, b->masquerade,
+			      b->masquerade_count) &&
+	       a->leaves_netfilter == b->leaves_netfilter && a->forwards4 == b->forwards4 &&
+	       a->forwards6 == b->forwards6 && a->has_exit == b->has_exit &&
+	       a->exit_shuts_lan == b->exit_shuts_lan;
 }
 
 static void push(struct config_diff *d, enum config_change_kind kind,
@@ -143,7 +159,8 @@ int config_diff_make(const struct node_config *old_cfg, const struct node_config
 		.key_changed = !key_equal(&old_cfg->private_key, &new_cfg->private_key),
 		.filter_changed = !filter_equal(&old_cfg->filter, &new_cfg->filter),
 		.local_changed = !local_equal(old_cfg, new_cfg),
-		.link_changed = !addresses_equal(old_cfg, new_cfg),
+		.link_changed =
+			!addresses_equal(old_cfg, new_cfg) || !forwarding_equal(old_cfg, new_cfg),
 	};
 	out->changes = calloc((size_t)old_cfg->peer_count + new_cfg->peer_count + 1,
 			      sizeof(*out->changes));

@@ -7,12 +7,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "controlplane/net/net_stream.h"
 #include "controlplane/node/link_plan.h"
 #include "controlplane/node/netlink.h"
+#include "controlplane/node/nft_table.h"
 #include "lib/base/log.h"
 
 struct link {
 	struct netlink *nl;
+	struct nft_table *nft;
+	bool leaves_netfilter;
+	bool has_table;		   /* of this process's making */
+	bool forwards4, forwards6; /* the kernel has to, for peers */
 	char problem[LINK_PROBLEM_MAX];
 };
 
@@ -34,11 +40,16 @@ int link_open(struct link **out)
 
 	if (!l)
 		return -ENOMEM;
-	err = netlink_open(&l->nl);
+	err = nft_table_open(&l->nft);
+	if (!err)
+		err = netlink_open(&l->nl);
 	if (err) {
+		nft_table_close(l->nft);
 		free(l);
 		return err;
 	}
+	/* The rules of a default route keep marked packets out of the tunnel. */
+	net_stream_set_mark(LINK_FWMARK);
 	*out = l;
 	return 0;
 }
@@ -47,13 +58,49 @@ void link_close(struct link *l)
 {
 	if (!l)
 		return;
+	/* An orderly end leaves nothing in the host's netfilter. */
+	if (l->has_table)
+		nft_table_remove(l->nft);
+	nft_table_close(l->nft);
 	netlink_close(l->nl);
 	free(l);
 }
 
+/* As the kernel has it now. */
+static bool is_forwarding(const char *path)
+{
+	char value = '1';
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, &value, 1) != 1)
+		value = '1';
+	if (fd >= 0)
+		close(fd);
+	return value != '0';
+}
+
+static const char *forwarding_problem(const struct link *l)
+{
+	bool off4 = l->forwards4 && !is_forwarding("/proc/sys/net/ipv4/ip_forward");
+	bool off6 = l->forwards6 && !is_forwarding("/proc/sys/net/ipv6/conf/all/forwarding");
+
+	if (off4 && off6)
+		return "IP forwarding is disabled, subnet routing/exit nodes will not work "
+		       "(sysctl net.ipv4.ip_forward and net.ipv6.conf.all.forwarding).";
+	if (off4)
+		return "IPv4 forwarding is disabled, subnet routing/exit nodes may not work "
+		       "(sysctl net.ipv4.ip_forward).";
+	if (off6)
+		return "IPv6 forwarding is disabled, subnet routing/exit nodes may not work "
+		       "(sysctl net.ipv6.conf.all.forwarding).";
+	return NULL;
+}
+
 const char *link_problem(const struct link *l)
 {
-	return l->problem[0] ? l->problem : NULL;
+	if (l->problem[0])
+		return l->problem;
+	return nft_table_problem(l->nft) ? nft_table_problem(l->nft) : forwarding_problem(l);
 }
 
 /* A host without IPv6 refuses its addresses and routes with one of these. */
@@ -183,16 +230,19 @@ static void remove_addrs(struct link *l, const struct node_config *cfg, uint32_t
 	free(s.addrs);
 }
 
-static void set_rules(struct link *l, uint8_t family, bool wanted)
+static void set_rules(struct link *l, uint8_t family, bool wanted, bool shuts_lan)
 {
-	struct netlink_rule rules[2];
+	struct netlink_rule rules[LINK_RULES];
 
 	link_plan_rules(family, rules);
-	for (unsigned i = 0; i < 2; i++) {
-		int err = wanted ? netlink_rule_add(l->nl, &rules[i])
-				 : netlink_rule_del(l->nl, &rules[i]);
+	for (unsigned i = 0; i < LINK_RULES; i++) {
+		bool is_wanted_too = wanted && (shuts_lan || !rules[i].from_host);
+		int err = is_wanted_too ? netlink_rule_add(l->nl, &rules[i])
+					: netlink_rule_del(l->nl, &rules[i]);
 
-		if (err && wanted)
+		/* Without IPv6 nothing can leave by it; what a peer has of it is told by its route.
+		 */
+		if (err && is_wanted_too && !is_no_ipv6(family, err))
 			problem(l, family, err, "policy rule %u", rules[i].priority);
 	}
 	/* Lets reverse-path filtering see the mark of the outer packets. */
@@ -221,6 +271,33 @@ static void set_tun(struct link *l, const struct node_config *cfg, const char *t
 	}
 }
 
+/* An exit node closes a family that this host does not have: it is closed enough. */
+static bool is_closing(const struct netlink_route *r, int err)
+{
+	return !r->dst.len && !r->ifindex && is_no_ipv6(r->dst.addr.family, err);
+}
+
+/*
+ * The table stays while the TUN is away: flows that come back with it find it. Where
+ * nftables is not ours to use, what was made before that was said goes.
+ */
+static void set_translation(struct link *l, const struct node_config *cfg, const char *tun)
+{
+	bool is_wanted_now = cfg->masquerade_count && !cfg->leaves_netfilter;
+
+	if (!is_wanted_now) {
+		if (!cfg->leaves_netfilter || l->has_table)
+			nft_table_remove(l->nft);
+		l->has_table = false;
+	} else if (tun[0]) {
+		nft_table_apply(l->nft, &(struct nft_wanted){.tun = tun,
+							     .routes = cfg->masquerade,
+							     .route_count = cfg->masquerade_count});
+		l->has_table = true;
+	}
+	l->leaves_netfilter = cfg->leaves_netfilter;
+}
+
 void link_apply(struct link *l, const struct node_config *cfg, const char *tun, uint32_t ifindex,
 		uint32_t mtu_max)
 {
@@ -247,13 +324,16 @@ void link_apply(struct link *l, const struct node_config *cfg, const char *tun, 
 			if ((r->ifindex != 0) != (pass == 1))
 				continue;
 			err = netlink_route_set(l->nl, r);
-			if (err)
+			if (err && !is_closing(r, err))
 				problem(l, r->dst.addr.family, err, "route %s",
 					prefix_print(&r->dst, text));
 		}
 	}
-	set_rules(l, AF_INET, plan.default_v4);
-	set_rules(l, AF_INET6, plan.default_v6);
+	set_rules(l, AF_INET, plan.default_v4, plan.shuts_lan);
+	set_rules(l, AF_INET6, plan.default_v6, plan.shuts_lan);
+	set_translation(l, cfg, tun);
+	l->forwards4 = cfg->forwards4;
+	l->forwards6 = cfg->forwards6;
 	remove_routes(l, &plan, ifindex != 0);
 	link_plan_fini(&plan);
 }
@@ -261,8 +341,12 @@ void link_apply(struct link *l, const struct node_config *cfg, const char *tun, 
 void link_down(struct link *l, uint32_t ifindex)
 {
 	l->problem[0] = 0;
-	set_rules(l, AF_INET, false);
-	set_rules(l, AF_INET6, false);
+	set_rules(l, AF_INET, false, false);
+	set_rules(l, AF_INET6, false, false);
+	if (!l->leaves_netfilter)
+		nft_table_remove(l->nft);
+	l->has_table = false;
+	l->forwards4 = l->forwards6 = false;
 	remove_routes(l, NULL, false);
 	if (ifindex)
 		remove_addrs(l, NULL, ifindex);

@@ -33,15 +33,22 @@ bool link_plan_has(const struct link_plan *plan, const struct netlink_route *rou
 	return r && r->ifindex == route->ifindex;
 }
 
-void link_plan_rules(uint8_t family, struct netlink_rule rules[2])
+void link_plan_rules(uint8_t family, struct netlink_rule rules[LINK_RULES])
 {
 	rules[0] = (struct netlink_rule){
+		.family = family,
+		.priority = LINK_RULE_HOST,
+		.table = LINK_TABLE,
+		.fwmask = LINK_FWMASK,
+		.from_host = true,
+	};
+	rules[1] = (struct netlink_rule){
 		.family = family,
 		.priority = LINK_RULE_MAIN,
 		.table = RT_TABLE_MAIN,
 		.suppress_all = true,
 	};
-	rules[1] = (struct netlink_rule){
+	rules[2] = (struct netlink_rule){
 		.family = family,
 		.priority = LINK_RULE_MESH,
 		.table = LINK_TABLE,
@@ -109,12 +116,15 @@ static void drop_duplicates(struct link_plan *plan)
 int link_plan_make(const struct node_config *cfg, uint32_t ifindex, uint32_t mtu_max,
 		   struct link_plan *out)
 {
+	static const struct prefix everything[] = {{.addr.family = AF_INET},
+						   {.addr.family = AF_INET6}};
 	size_t room = cfg->address_count;
 
-	*out = (struct link_plan){.tun_mtu = tun_mtu(cfg, mtu_max)};
+	*out = (struct link_plan){.tun_mtu = tun_mtu(cfg, mtu_max),
+				  .shuts_lan = cfg->exit_shuts_lan};
 	for (uint32_t i = 0; i < cfg->peer_count; i++)
 		room += cfg->peers[i].allowed_count;
-	out->routes = calloc(2 * room + 1, sizeof(*out->routes));
+	out->routes = calloc(2 * room + ARRAY_SIZE(everything), sizeof(*out->routes));
 	if (!out->routes)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < cfg->peer_count; i++) {
@@ -133,6 +143,8 @@ int link_plan_make(const struct node_config *cfg, uint32_t ifindex, uint32_t mtu
 		mask_host_bits(&p);
 		add(out, &p, 0, 0);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(everything) && cfg->has_exit; i++)
+		add(out, &everything[i], 0, 0);
 	qsort(out->routes, out->route_count, sizeof(*out->routes), link_plan_route_cmp);
 	drop_duplicates(out);
 	return 0;

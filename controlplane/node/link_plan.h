@@ -15,6 +15,13 @@
  *
  *   5260: from all lookup main suppress_prefixlength 0
  *   5270: not from all fwmark 0x80000/0xff0000 lookup 52
+ *
+ * Where an exit node is chosen, both families are closed that way, even if no peer has
+ * their default route: unreachable default routes of table 52 remain. If it shuts the
+ * LAN, too, what this host itself sends is looked up there first (mesh prefixes go into
+ * the same TUN); what it forwards for its LAN is not.
+ *
+ *   5250: from all iif lo fwmark 0/0xff0000 lookup 52
  */
 #ifndef CONTROLPLANE_NODE_LINK_PLAN_H
 #define CONTROLPLANE_NODE_LINK_PLAN_H
@@ -23,8 +30,9 @@
 #include "controlplane/node/netlink.h"
 
 #define LINK_TABLE		52
-#define LINK_FWMARK		0x80000u /* on the outer sockets, set by causeway-dp */
+#define LINK_FWMARK		0x80000u /* on outer sockets (causeway-dp) and dialed streams */
 #define LINK_FWMASK		0xff0000u
+#define LINK_RULE_HOST		5250
 #define LINK_RULE_MAIN		5260
 #define LINK_RULE_MESH		5270
 #define LINK_METRIC		512u
@@ -35,6 +43,7 @@ struct link_plan {
 	uint32_t route_count;
 	uint32_t tun_mtu;
 	bool default_v4, default_v6; /* table 52 and its rules are used */
+	bool shuts_lan;		     /* with the first rule, too */
 };
 
 /*
@@ -47,7 +56,8 @@ void link_plan_fini(struct link_plan *plan);
 /* By family, prefix, table, metric: what makes a route itself in the kernel. */
 int link_plan_route_cmp(const void *a, const void *b);
 bool link_plan_has(const struct link_plan *plan, const struct netlink_route *route);
-/* The two rules of a family: rules[0] main, rules[1] mesh. */
-void link_plan_rules(uint8_t family, struct netlink_rule rules[2]);
+/* The rules of a family, by priority: of the host's own traffic, main, mesh. */
+#define LINK_RULES 3
+void link_plan_rules(uint8_t family, struct netlink_rule rules[LINK_RULES]);
 
 #endif

@@ -146,6 +146,38 @@ static int add_local(const struct mesh_input *in, struct node_config *cfg)
 	return 0;
 }
 
+static bool has_exit(const struct prefs_view *prefs)
+{
+	return prefs->exit_node_id[0] || prefs->exit_node_ip.family;
+}
+
+/*
+ * What we route for others, and by whom our own traffic goes. An exit node that was
+ * chosen and is not there closes the way out: nothing may leave beside it.
+ */
+static int add_forwarding(const struct mesh_input *in, struct node_config *cfg)
+{
+	const struct netmap_node *self = in->map->self;
+
+	cfg->has_exit = has_exit(in->prefs);
+	cfg->exit_shuts_lan = cfg->has_exit && !in->prefs->allow_lan;
+	cfg->leaves_netfilter = !in->prefs->netfilter;
+	cfg->masquerade = calloc(cfg->local_count + 1, sizeof(*cfg->masquerade));
+	if (!cfg->masquerade)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < cfg->local_count; i++) {
+		const struct prefix *p = &cfg->local[i];
+
+		if (is_own_address(self, p))
+			continue;
+		cfg->forwards4 |= p->addr.family == AF_INET;
+		cfg->forwards6 |= p->addr.family == AF_INET6;
+		if (in->prefs->snat_subnet_routes)
+			cfg->masquerade[cfg->masquerade_count++] = *p;
+	}
+	return 0;
+}
+
 static int add_filter(const struct mesh_input *in, struct node_config *cfg, uint32_t *skipped)
 {
 	*skipped = 0;
@@ -172,6 +204,8 @@ int mesh_config_make(const struct mesh_input *in, struct node_config **out, uint
 	rc = cfg->peers ? add_addresses(in->map->self, cfg) : -ENOMEM;
 	if (!rc)
 		rc = add_local(in, cfg);
+	if (!rc)
+		rc = add_forwarding(in, cfg);
 	if (!rc)
 		rc = add_filter(in, cfg, skipped);
 	for (uint32_t i = 0; i < in->map->peer_count && !rc; i++)

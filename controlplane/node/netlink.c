@@ -250,6 +250,8 @@ static struct nlmsghdr *rule_request(struct netlink *nl, uint16_t type, uint16_t
 		mnl_attr_put_u32(nlh, FRA_FWMARK, r->fwmark);
 		mnl_attr_put_u32(nlh, FRA_FWMASK, r->fwmask);
 	}
+	if (r->from_host)
+		mnl_attr_put_strz(nlh, FRA_IIFNAME, "lo");
 	if (r->suppress_all)
 		mnl_attr_put_u32(nlh, FRA_SUPPRESS_PREFIXLEN, 0);
 	return nlh;

@@ -32,6 +32,7 @@ struct netlink_rule {
 	uint32_t fwmark;
 	uint32_t fwmask;   /* 0: no mark is looked at */
 	bool invert;	   /* packets without the mark */
+	bool from_host;	   /* packets that this host sends, not those that it forwards */
 	bool suppress_all; /* suppress_prefixlength 0: default routes of the table do not count */
 };
 

@@ -142,6 +142,52 @@ static void settings(void **state)
 	netmap_free(m);
 }
 
+/* Routes that are ours and advertised: forwarded, and translated unless the user says no. */
+static void routes_are_translated(void **state)
+{
+	struct prefix advertised[] = {
+		{.addr = {AF_INET, {10, 1}}, .len = 16},
+		{.addr = {AF_INET6}, .len = 0},
+	};
+	struct prefs_view prefs = {.exit_node_id = "",
+				   .routes = advertised,
+				   .route_count = 2,
+				   .netfilter = true,
+				   .snat_subnet_routes = true};
+	struct netmap *m = map_of(MAP);
+	struct node_config *cfg = make(m, &prefs);
+
+	/* ::/0 was not approved. */
+	assert_int_equal(cfg->masquerade_count, 1);
+	assert_true(prefix_equal(&cfg->masquerade[0], &advertised[0]));
+	assert_true(cfg->forwards4 && !cfg->forwards6 && !cfg->leaves_netfilter);
+	assert_false(cfg->has_exit || cfg->exit_shuts_lan);
+	config_free(cfg);
+	prefs.netfilter = prefs.snat_subnet_routes = false;
+	cfg = make(m, &prefs);
+	assert_int_equal(cfg->masquerade_count, 0);
+	assert_true(cfg->forwards4 && cfg->leaves_netfilter);
+	config_free(cfg);
+	netmap_free(m);
+}
+
+/* Also one that is not in the map: nothing may go beside it. */
+static void an_exit_node_closes_the_way_out(void **state)
+{
+	struct prefs_view prefs = {.exit_node_id = "nGone"};
+	struct netmap *m = map_of(MAP);
+	struct node_config *cfg = make(m, &prefs);
+
+	assert_true(cfg->has_exit && cfg->exit_shuts_lan);
+	assert_int_equal(peer(cfg, "exit")->allowed_count, 1);
+	config_free(cfg);
+	prefs.allow_lan = true;
+	cfg = make(m, &prefs);
+	assert_true(cfg->has_exit && !cfg->exit_shuts_lan);
+	config_free(cfg);
+	netmap_free(m);
+}
+
 static void no_filter_no_traffic(void **state)
 {
 	struct prefs_view prefs = {.exit_node_id = ""};
@@ -195,6 +241,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain),
 		cmocka_unit_test(settings),
+		cmocka_unit_test(routes_are_translated),
+		cmocka_unit_test(an_exit_node_closes_the_way_out),
 		cmocka_unit_test(no_filter_no_traffic),
 		cmocka_unit_test(one_change),
 	};

@@ -52,6 +52,8 @@ static void test_mistakes(void **state)
 		{"{\"addresses\": [\"10.9.0.1\"]}", "1:16", "prefix length"},
 		{"{\"addresses\": [\"10.9.0.1/33\"]}", "1:16", "10.9.0.1/33"},
 		{"{\"addresses\": [\"10.9.0.1/24\",\n\"10.9.0.1/16\"]}", "2:1", "twice"},
+		{"{\"masquerade\": \"10.1.0.0/16\"}", "1:16", ""},
+		{"{\"masquerade\": [\"10.1.0.0/16\",\n\"10.1.0.1/16\"]}", "2:1", "10.1.0.0/16"},
 		{"{\"private_key_file\": \"none\"}", "1:22", "No such file"},
 		{"{\"private_key_file\": \"junk\"}", "1:22", "holds no key"},
 		{"{\"private_key_file\": \"zeros\"}", "1:22", "holds no key"},
@@ -164,6 +166,7 @@ static void test_good_file(void **state)
 	static const char text[] =
 		"{ // two sites\n"
 		"\"addresses\": [\"10.9.0.1/24\", \"fd09::1/64\"], \"mtu\": 1400,\n"
+		"\"masquerade\": [\"192.168.0.0/16\", \"::/0\"],\n"
 		"\"filter\": [{\"src\": [\"10.1.0.0/16\", \"10.3.0.1-10.3.0.9\"],\n"
 		"  \"dst\": [\"10.2.0.0/16:80,443\", \"[fd00::/8]:1-1024\", \"*:*\"],\n"
 		"  \"proto\": [\"tcp\", 17]}],\n"
@@ -187,6 +190,10 @@ static void test_good_file(void **state)
 	assert_int_equal(cfg->peers[0].allowed_count, 2);
 	assert_string_equal(cfg->peers[1].name, "peer2");
 	assert_int_equal(cfg->peers[1].mtu, 1280);
+	assert_int_equal(cfg->masquerade_count, 2);
+	assert_int_equal(cfg->masquerade[0].addr.bytes[1], 168);
+	assert_int_equal(cfg->masquerade[1].len, 0);
+	assert_true(cfg->forwards4 && cfg->forwards6);
 	assert_int_equal(cfg->filter.mode, DPAPI_FILTER_RULES);
 	assert_int_equal(cfg->filter.rule_count, 1);
 	assert_int_equal(cfg->filter.rules[0].src_count, 2);

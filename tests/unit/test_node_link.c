@@ -2,7 +2,8 @@
 /*
  * Shows the kernel's side of a node in a network namespace of its own: routes to
  * the TUN, unreachable ones that stay when the TUN vanishes, policy rules only
- * with a default route, nothing left after down. Skipped (77) without root.
+ * with a default route or an exit node, translation as it is wanted, nothing left
+ * after down. Skipped (77) without root.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,6 +65,16 @@ static int lines(const char *command)
 		n++;
 	pclose(f);
 	return n;
+}
+
+/* An unreachable route has it, whichever way iproute2 words that. */
+static bool is_closed(const char *address)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command),
+		 "ip route get %s 2>&1 | grep -i 'no route\\|unreachable'", address);
+	return lines(command) == 1;
 }
 
 /* Puts an address in front of the others. */
@@ -151,7 +162,7 @@ static void test_kernel(void **state)
 	/* The dataplane dies: its TUN goes, and nothing falls through. */
 	close(tun);
 	assert_int_equal(lines("ip route show dev cw0 2>/dev/null"), 0);
-	assert_int_equal(lines("ip route get 10.2.0.1 2>&1 | grep -i 'no route\\|unreachable'"), 1);
+	assert_true(is_closed("10.2.0.1"));
 	assert_int_equal(lines("ip route show type unreachable"), 4);
 
 	/* Another configuration: what left it goes, the default route comes. */
@@ -190,11 +201,113 @@ static void test_kernel(void **state)
 	config_free(other);
 }
 
+/* An exit node that is chosen but not there, or has one family: nothing leaves beside it. */
+static void test_exit_closes(void **state)
+{
+	struct node_config *cfg = config("\"10.2.0.0/16\"", "\"0.0.0.0/0\"");
+	struct node_config *without = config("\"10.2.0.0/16\"", "");
+	struct link *l;
+	uint32_t ifindex;
+	int tun = tun_open(&ifindex);
+
+	assert_int_equal(link_open(&l), 0);
+	assert_int_equal(system("ip link add wan0 type veth peer name wan1 && "
+				"ip link set wan0 up && ip link set wan1 up && "
+				"ip addr add 192.0.2.2/24 dev wan0 && "
+				"ip addr add 2001:db8::2/64 dev wan0 nodad && "
+				"ip route add default via 192.0.2.1 && "
+				"ip route add default via 2001:db8::1"),
+			 0);
+	assert_int_equal(system("echo 1 >/proc/sys/net/ipv4/ip_forward"), 0);
+	cfg->has_exit = without->has_exit = true;
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_null(link_problem(l));
+	assert_int_equal(lines("ip route get 8.8.8.8 | grep cw0"), 1);
+	assert_int_equal(lines("ip route get 8.8.8.8 mark 0x80000 | grep wan0"), 1);
+	assert_true(is_closed("2600::1"));
+	assert_int_equal(lines("ip route get 2600::1 mark 0x80000 | grep wan0"), 1);
+	/* The network this host is in is reached as ever. */
+	assert_int_equal(lines("ip route get 192.0.2.9 | grep wan0"), 1);
+
+	/* It may be shut, too, for what this host sends; what it forwards goes on. */
+	cfg->exit_shuts_lan = true;
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_null(link_problem(l));
+	assert_int_equal(lines("ip route get 192.0.2.9 | grep cw0"), 1);
+	assert_int_equal(lines("ip route get 192.0.2.9 mark 0x80000 | grep wan0"), 1);
+	assert_int_equal(lines("ip route get 192.0.2.9 from 10.9.0.7 iif cw0 | grep wan0"), 1);
+	assert_true(is_closed("2001:db8::9"));
+	assert_int_equal(lines("ip route get 10.2.0.1 | grep cw0"), 1);
+
+	link_apply(l, without, "cw0", ifindex, 9000);
+	assert_null(link_problem(l));
+	assert_true(is_closed("8.8.8.8"));
+	assert_int_equal(lines("ip route get 192.0.2.9 | grep wan0"), 1);
+
+	without->has_exit = false;
+	link_apply(l, without, "cw0", ifindex, 9000);
+	assert_int_equal(lines("ip route get 8.8.8.8 | grep wan0"), 1);
+	assert_int_equal(lines("ip rule | grep '^52'"), 0);
+	assert_int_equal(lines("ip -6 rule | grep '^52'"), 0);
+	link_down(l, ifindex);
+	assert_int_equal(system("ip link del wan0"), 0);
+	close(tun);
+	link_close(l);
+	config_free(cfg);
+	config_free(without);
+}
+
+static void test_translation(void **state)
+{
+	static const char ours[] = "nft list table inet causeway 2>/dev/null | grep masquerade";
+	struct prefix route = {.addr = {.family = AF_INET, .bytes = {192, 168}}, .len = 16};
+	struct node_config *cfg = config("\"10.2.0.0/16\"", "");
+	struct link *l;
+	uint32_t ifindex;
+	int tun = tun_open(&ifindex);
+
+	assert_int_equal(system("echo 0 >/proc/sys/net/ipv4/ip_forward"), 0);
+	cfg->masquerade = malloc(sizeof(route));
+	assert_non_null(cfg->masquerade);
+	*cfg->masquerade = route;
+	cfg->masquerade_count = 1;
+	cfg->forwards4 = true;
+	assert_int_equal(link_open(&l), 0);
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_int_equal(lines(ours), 1);
+	assert_non_null(strstr(link_problem(l), "net.ipv4.ip_forward"));
+	assert_int_equal(system("echo 1 >/proc/sys/net/ipv4/ip_forward"), 0);
+	assert_null(link_problem(l));
+	/* Without its TUN it stays; told to leave netfilter alone, what it made goes. */
+	link_apply(l, cfg, "", 0, 0);
+	assert_int_equal(lines(ours), 1);
+	cfg->leaves_netfilter = true;
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_int_equal(lines(ours), 0);
+	/* And then nothing is touched, not even a table of our name. */
+	assert_int_equal(system("nft add table inet causeway"), 0);
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	link_down(l, ifindex);
+	assert_int_equal(lines("nft list tables | grep causeway"), 1);
+	cfg->leaves_netfilter = false;
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_int_equal(lines(ours), 1);
+	link_down(l, ifindex);
+	assert_int_equal(lines(ours), 0);
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	link_close(l);
+	assert_int_equal(lines(ours), 0);
+	close(tun);
+	config_free(cfg);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_exit_closes),
+		cmocka_unit_test(test_translation),
 	};
 
 	if (sodium_init() < 0)
