@@ -25,7 +25,7 @@ _causeway()
 		esac
 	done
 	case $verb,$sub in
-	,*) words="status dp coord reload down up debug completion version help" ;;
+	,*) words="status dp coord reload down up set logout debug completion version help" ;;
 	dp,) words="show" ;;
 	dp,show) words="ports workers peers sessions routes rules flows counters latency --limit" ;;
 	coord,) words="users keys nodes routes logins audit derp dns backup" ;;

@@ -61,6 +61,8 @@ int cmd_dp(const struct cli *cli, int argc, char **argv);
 int cmd_reload(const struct cli *cli, int argc, char **argv);
 int cmd_down(const struct cli *cli, int argc, char **argv);
 int cmd_up(const struct cli *cli, int argc, char **argv);
+int cmd_set(const struct cli *cli, int argc, char **argv);
+int cmd_logout(const struct cli *cli, int argc, char **argv);
 int cmd_debug(const struct cli *cli, int argc, char **argv);
 int cmd_completion(const struct cli *cli, int argc, char **argv);
 int cmd_version(const struct cli *cli, int argc, char **argv);

@@ -10,7 +10,8 @@
 const char cli_global_options[] = "--socket --dp-socket --json --help";
 
 const struct cli_verb cli_verbs[] = {
-	{"status", "", "Show this node, its peers and what is wrong", NULL, "", cmd_status},
+	{"status", "[--active] [--peers=false] [--self=false] [--header]",
+	 "Show this node, its peers and what is wrong", NULL, "", cmd_status},
 	{"dp", "show TABLE [--limit N]",
 	 "Show a table of the dataplane: ports, workers, peers, sessions, routes, rules, flows, "
 	 "counters or latency",
@@ -29,7 +30,20 @@ const struct cli_verb cli_verbs[] = {
 	 cmd_reload},
 	{"down", "", "Stop the node and take its addresses and routes away, until up", NULL, "",
 	 cmd_down},
-	{"up", "", "Start the node again after down", NULL, "", cmd_up},
+	{"up",
+	 "[--login-server URL] [--auth-key KEY|file:PATH] [--hostname NAME] [--accept-routes] "
+	 "[--accept-dns=false] [--advertise-routes P,P] [--advertise-exit-node] "
+	 "[--exit-node NODE] [--exit-node-allow-lan-access] [--advertise-tags T,T] "
+	 "[--snat-subnet-routes=false] [--shields-up] [--stateful-filtering] "
+	 "[--netfilter-mode on|nodivert|off] [--operator USER] [--force-reauth] [--reset] "
+	 "[--timeout 30s]",
+	 "Bring the node into its mesh; without options, start it again after down", NULL, "",
+	 cmd_up},
+	{"set",
+	 "[--hostname NAME] [--accept-routes] [--exit-node NODE] ...: the options of up, but "
+	 "--login-server and --advertise-tags",
+	 "Change the settings that are named, and leave the others", NULL, "", cmd_set},
+	{"logout", "", "Leave the mesh: the node's key is given up", NULL, "", cmd_logout},
 	{"debug", "import FILE [--state DIR] [--force] [--allow-all]",
 	 "Print a node.hujson made from a wg-quick file, and write its keys to DIR", "import",
 	 "--state --force --allow-all", cmd_debug},

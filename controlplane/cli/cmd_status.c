@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * status: the JSON of causewayd as it is, or a line for this node, a table of its
- * peers and what is wrong. As with `tailscale status`, the text form ends 1 if the
- * node is not running, and --json ends 0 whenever there was an answer.
+ * status: the JSON of causewayd as it is, or its nodes and what is wrong: in the
+ * columns of `tailscale status`, or for static peers in our own. As there, the text
+ * form ends 1 if the node is not running, and --json ends 0 whenever there was an
+ * answer.
  */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "controlplane/cli/daemon.h"
+#include "controlplane/cli/args.h"
+#include "controlplane/cli/mesh_peer.h"
+#include "controlplane/cli/status_mesh.h"
 #include "controlplane/cli/table.h"
 
 static const struct table_column layout[] = {
@@ -73,9 +76,9 @@ static void print_health(const json_t *root)
 		printf("#     - %s\n", json_is_string(line) ? json_string_value(line) : "?");
 }
 
-static int print_status(const struct cli *cli, const json_t *root)
+/* Of a node with static peers, where there are no names and owners. */
+static int print_static(const struct cli *cli, const json_t *root)
 {
-	const char *state = json_string_value(json_object_get(root, "BackendState"));
 	json_t *rows = json_array();
 	const char *key;
 	json_t *peer;
@@ -90,33 +93,54 @@ static int print_status(const struct cli *cli, const json_t *root)
 		code = cli_fail(cli, CLI_FAILED, "out of memory");
 	print_health(root);
 	json_decref(rows);
-	if (code == CLI_OK && (state == NULL || strcmp(state, "Running") != 0))
+	if (code == CLI_OK && strcmp(mesh_text(root, "BackendState"), "Running") != 0)
 		code = CLI_FAILED;
 	return code;
 }
 
+static int print_mesh(const struct cli *cli, const json_t *root, const struct status_options *o)
+{
+	char why[512];
+
+	if (mesh_not_running(root, why, sizeof(why))) {
+		printf("%s\n", why);
+		return CLI_FAILED;
+	}
+	if (status_mesh_print(root, o))
+		return cli_fail(cli, CLI_FAILED, "out of memory");
+	print_health(root);
+	return CLI_OK;
+}
+
 int cmd_status(const struct cli *cli, int argc, char **argv)
 {
-	struct localapi_answer answer;
-	json_error_t jerr;
+	const char *self = NULL, *peers = NULL, *active = NULL, *header = NULL;
+	const struct arg args[] = {{"self", true, &self},
+				   {"peers", true, &peers},
+				   {"active", true, &active},
+				   {"header", true, &header},
+				   {NULL, false, NULL}};
+	struct status_options o;
+	char err[ARGS_ERROR_MAX];
 	json_t *root;
-	int code;
+	int words = args_take(args, argc, argv, err), code;
 
-	if (argc != 1)
+	if (words < 0)
+		return cli_fail(cli, CLI_USAGE, "%s", err);
+	if (words)
 		return cli_usage(cli, "status");
-	code = daemon_request(cli, "GET", "/localapi/v0/status", NULL, &answer);
+	o = (struct status_options){args_is_on(self, true), args_is_on(peers, true),
+				    args_is_on(active, false), args_is_on(header, false)};
+	root = mesh_status(cli, o.peers ? "" : "?peers=false", &code);
 	if (code != CLI_OK)
 		return code;
-	root = json_loadb(answer.body, answer.body_len, 0, &jerr);
-	if (root == NULL)
-		code = cli_fail(cli, CLI_FAILED, "causewayd's answer is no JSON: %s", jerr.text);
-	else if (cli->json)
-		code = json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && printf("\n") > 0
-			       ? CLI_OK
-			       : CLI_FAILED;
+	if (cli->json)
+		code = mesh_print_json(cli, root);
+	/* Counters are in the status of static nodes alone. */
+	else if (json_object_get(root, "Counters"))
+		code = print_static(cli, root);
 	else
-		code = print_status(cli, root);
+		code = print_mesh(cli, root, &o);
 	json_decref(root);
-	localapi_answer_fini(&answer);
 	return code;
 }

@@ -133,7 +133,7 @@ class Usage(Folder):
 
 class Daemon(Folder):
     status = {"BackendState": "Running", "Self": {"HostName": "a", "TailscaleIPs": ["10.9.0.1"]},
-              "Health": ["no filter"],
+              "Health": ["no filter"], "Counters": {},
               "Peer": {"nodekey:00": {"HostName": "b\u001b[2J", "CurAddr": "203.0.113.2:41641",
                                       "RxBytes": 2048, "TxBytes": 1, "Online": True,
                                       "LastHandshake": "0001-01-01T00:00:00Z",
@@ -165,12 +165,233 @@ class Daemon(Folder):
         self.assertEqual(json.loads(r.stdout)["error"], "node.hujson:3:7: expected a string")
 
     def test_reload_and_down(self):
-        for verb in ("reload", "down", "up"):
+        for verb in ("reload", "down"):
             seen = []
             r = run(verb, "--json", "--socket", self.serve_http(http(""), seen))
             self.assertEqual((r.returncode, json.loads(r.stdout)), (0, {"ok": True}))
             self.assertEqual(seen, [f"POST /localapi/v0/{verb} HTTP/1.1"])
             os.unlink(self.path("s"))
+
+    def serve_all(self, answers):
+        """Answers by path, for as many connections as come; returns the socket and what was asked:
+        (method, path, body as JSON)."""
+        path, seen = self.path("all"), []
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server.bind(path)
+        server.listen(8)
+
+        def one(connection):
+            with connection:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += connection.recv(65536)
+                head, body = data.split(b"\r\n\r\n", 1)
+                length = re.search(rb"Content-Length: (\d+)", head)
+                while length and len(body) < int(length.group(1)):
+                    body += connection.recv(65536)
+                method, target = head.decode().split()[:2]
+                seen.append((method, target[len("/localapi/v0/"):],
+                             json.loads(body) if body else None))
+                answer = answers[seen[-1][1].split("?")[0]]
+                if isinstance(answer, list):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    for message in answer:
+                        line = json.dumps(message) + "\n"
+                        connection.sendall(f"{len(line):x}\r\n{line}\r\n".encode())
+                    connection.recv(1)
+                else:
+                    connection.sendall(http(json.dumps(answer) if answer is not None else ""))
+
+        def loop():
+            while True:
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=loop, daemon=True).start()
+        self.addCleanup(server.close)
+        return path, seen
+
+    prefs = {"ControlURL": "", "RouteAll": False, "ExitNodeID": "", "ExitNodeIP": "",
+             "CorpDNS": True, "ShieldsUp": False, "AdvertiseTags": None, "Hostname": "",
+             "AdvertiseRoutes": None, "NoSNAT": False, "NoStatefulFiltering": True,
+             "NetfilterMode": 2, "WantRunning": False, "LoggedOut": True, "Config": None}
+    fresh = {"BackendState": "NeedsLogin", "Self": {"PublicKey": "nodekey:00"}, "Peer": None}
+
+    def test_up_of_a_static_node(self):
+        path, seen = self.serve_all({"status": self.status, "prefs": self.prefs, "up": None})
+        r = run("up", "--json", "--socket", path)
+        self.assertEqual((r.returncode, json.loads(r.stdout)), (0, {"ok": True}), r.stderr)
+        self.assertEqual(seen[-1][:2], ("POST", "up"))
+
+    def up(self, status, prefs, messages, *words):
+        return self.serve_all({
+            "status": status, "prefs": prefs, "check-prefs": {}, "start": None,
+            "login-interactive": None, "watch-ipn-bus": messages,
+            "check-ip-forwarding": {"Warning": "no forwarding"}})
+
+    def test_up_logs_in(self):
+        path, seen = self.up(self.fresh, self.prefs, [
+            {"State": 2}, {"BrowseToURL": "http://c/a/1"}, {"LoginFinished": {}}, {"State": 5},
+            {"State": 6}])
+        r = run("up", "--socket", path, "--login-server=http://c", "--hostname", "gw",
+                "--advertise-routes=10.1.0.0/24,fd01::/64", "--advertise-exit-node",
+                "--snat-subnet-routes=false", "--timeout=10s")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn("\thttp://c/a/1\n", r.stderr)
+        self.assertIn("Success.", r.stderr)
+        self.assertIn("no forwarding", r.stderr)
+        self.assertEqual([s[1] for s in seen if s[0] == "POST"],
+                         ["check-prefs", "start", "login-interactive"])
+        want = dict(self.prefs, ControlURL="http://c", Hostname="gw", NoSNAT=True, WantRunning=True,
+                    LoggedOut=False,
+                    AdvertiseRoutes=["10.1.0.0/24", "fd01::/64", "0.0.0.0/0", "::/0"],
+                    ExitNodeAllowLANAccess=False)
+        start = next(s[2] for s in seen if s[1] == "start")
+        self.assertEqual({k: v for k, v in start["UpdatePrefs"].items()}, want)
+        self.assertEqual(start["AuthKey"], "")
+        # It watches before it starts anything.
+        order = [s[1].split("?")[0] for s in seen]
+        self.assertLess(order.index("watch-ipn-bus"), order.index("start"))
+
+    def test_up_with_a_key_shows_no_url(self):
+        path, seen = self.up(self.fresh, self.prefs, [{"BrowseToURL": "http://c/a"}, {"State": 6}])
+        key = self.write("key", "tskey-auth-1\n")
+        r = run("up", "--socket", path, "--login-server=http://c", "--auth-key=file:" + key)
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "", ""))
+        start = next(s[2] for s in seen if s[1] == "start")
+        self.assertEqual(start["AuthKey"], "tskey-auth-1")
+
+    def test_up_tells_the_backends_error_and_its_timeout(self):
+        path, _ = self.up(self.fresh, self.prefs, [{"ErrMessage": "invalid key"}])
+        r = run("up", "--socket", path, "--login-server=http://c", "--auth-key=x")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("backend error: invalid key", r.stderr)
+        os.unlink(path)
+        path, _ = self.up(self.fresh, self.prefs, [{"State": 5}])
+        r = run("up", "--socket", path, "--login-server=http://c", "--timeout=200ms")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("timeout waiting", r.stderr)
+
+    joined = dict(prefs, ControlURL="http://c", WantRunning=True, LoggedOut=False, Hostname="gw",
+                  NoSNAT=True, Config={"UserProfile": {"LoginName": "u@x"}})
+    running = {"BackendState": "Running", "HaveNodeKey": True, "MagicDNSSuffix": "m.net",
+               "Self": {"ID": "n1", "DNSName": "gw.m.net.", "TailscaleIPs": ["100.64.0.1"],
+                        "UserID": 7, "OS": "linux", "Online": True},
+               "User": {"7": {"LoginName": "u@x"}},
+               "Peer": {"nodekey:2": {"ID": "n2", "DNSName": "b.m.net.", "UserID": 7, "OS": "linux",
+                                      "TailscaleIPs": ["100.64.0.2", "fd7a::2"], "Online": True,
+                                      "Active": True, "CurAddr": "192.0.2.2:7", "RxBytes": 5,
+                                      "TxBytes": 6, "ExitNodeOption": True, "Relay": "r"}}}
+
+    def test_up_refuses_to_forget_settings(self):
+        path, seen = self.up(self.running, self.joined, [])
+        r = run("up", "--socket", path, "--accept-routes")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("requires mentioning all non-default flags", r.stderr)
+        self.assertIn("causeway up --accept-routes --login-server=http://c --hostname=gw "
+                      "--snat-subnet-routes=false", r.stderr)
+        self.assertFalse([s for s in seen if s[0] != "GET"])
+
+    def test_up_edits_a_running_node(self):
+        for words, routes in ((("--login-server=http://c", "--hostname=gw", "--accept-routes",
+                                "--snat-subnet-routes=false"), False), (("--reset",
+                                "--login-server=http://c", "--hostname=gw2"), True)):
+            path, seen = self.up(self.running, self.joined, [])
+            r = run("up", "--socket", path, *words)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            method, what, masked = seen[-1]
+            self.assertEqual((method, what), ("PATCH", "prefs"))
+            self.assertTrue(masked["WantRunning"] and masked["WantRunningSet"])
+            self.assertEqual(masked.get("AdvertiseRoutesSet", False), routes)
+            os.unlink(path)
+
+    def test_up_refuses_another_server(self):
+        path, seen = self.up(self.running, self.joined, [])
+        r = run("up", "--socket", path, "--reset", "--login-server=http://d")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("can't change --login-server without --force-reauth", r.stderr)
+        self.assertFalse([s for s in seen if s[0] != "GET"])
+
+    def test_up_again_waits_for_the_new_key(self):
+        path, seen = self.up(self.running, self.joined, [
+            {"State": 6}, {"SelfChange": {"Key": "nodekey:99"}}])
+        r = run("up", "--socket", path, "--reset", "--login-server=http://c", "--force-reauth")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn(("POST", "login-interactive", None), seen)
+
+    def test_bare_up(self):
+        stopped = dict(self.running, BackendState="Stopped")
+        path, seen = self.up(stopped, self.joined, [{"State": 5}, {"State": 6}])
+        r = run("up", "--socket", path)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        patch = next(s for s in seen if s[0] == "PATCH")
+        self.assertEqual(patch[2], {"WantRunning": True, "WantRunningSet": True})
+
+    def test_set(self):
+        prefs = dict(self.joined, AdvertiseRoutes=["10.1.0.0/24"])
+        for words, want in (
+                (["--exit-node=b"], {"ExitNodeID": "n2", "ExitNodeIP": ""}),
+                (["--exit-node=100.64.0.2"], {"ExitNodeID": "n2"}),
+                (["--exit-node="], {"ExitNodeID": "", "ExitNodeIP": ""}),
+                (["--advertise-exit-node"],
+                 {"AdvertiseRoutes": ["10.1.0.0/24", "0.0.0.0/0", "::/0"]}),
+                (["--advertise-routes="], {"AdvertiseRoutes": None}),
+                (["--netfilter-mode", "off", "--shields-up=false"],
+                 {"NetfilterMode": 0, "ShieldsUp": False})):
+            path, seen = self.up(self.running, prefs, [])
+            r = run("set", "--socket", path, *words)
+            self.assertEqual(r.returncode, 0, (words, r.stderr))
+            masked = seen[-1][2]
+            for key, value in want.items():
+                self.assertEqual((masked[key], masked[key + "Set"]), (value, True), words)
+            self.assertNotIn("HostnameSet", masked)
+            os.unlink(path)
+
+    def test_settings_that_are_none(self):
+        for words, why in (
+                (["--advertise-routes=1.2.3.4/8"], "expected 1.0.0.0/8"),
+                (["--advertise-routes=x"], "not a prefix"),
+                (["--advertise-routes=0.0.0.0/0"], "--advertise-exit-node"),
+                (["--exit-node=nobody"], "nobody"), (["--exit-node=gw"], "this node"),
+                (["--netfilter-mode=maybe"], "maybe")):
+            path, seen = self.up(self.running, self.joined, [])
+            r = run("set", "--socket", path, *words)
+            self.assertEqual(r.returncode, 1, words)
+            self.assertIn(why, r.stderr)
+            self.assertFalse([s for s in seen if s[0] != "GET"])
+            os.unlink(path)
+        for words, why in ((["set", "--hostnam=x"], "--hostname"), (["set", "x"], "too many"),
+                           (["set"], "usage"), (["set", "--shields-up=no"], "true or false"),
+                           (["set", "--hostname=a", "--hostname=b"], "twice"),
+                           (["set", "--login-server=x"], "no option"),
+                           (["up", "--timeout=soon"], "soon"), (["up", "foo"], "too many")):
+            r = run(*words)
+            self.assertEqual(r.returncode, 2, words)
+            self.assertIn(why, r.stderr)
+
+    def test_status_of_a_mesh(self):
+        path, _ = self.serve_all({"status": self.running})
+        r = run("status", "--socket", path, "--header")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        rows = [re.split(r"  +", x.strip()) for x in r.stdout.splitlines()]
+        self.assertEqual(rows[0], ["IP", "Hostname", "Owner", "OS", "Status"])
+        self.assertEqual(rows[2], ["100.64.0.1", "gw", "u@", "linux", "-"])
+        self.assertEqual(rows[3], ["100.64.0.2", "b", "u@", "linux", "active; offers exit node; "
+                                   "direct 192.0.2.2:7, tx 6 rx 5"])
+
+    def test_status_of_one_that_does_not_run(self):
+        for state, text in (("Stopped", "Causeway is stopped."), ("NeedsLogin", "Logged out."),
+                            ("NeedsMachineAuth", "not yet approved")):
+            path, _ = self.serve_all({"status": dict(self.fresh, BackendState=state,
+                                                     AuthURL="http://c/a")})
+            r = run("status", "--socket", path)
+            self.assertEqual(r.returncode, 1)
+            self.assertIn(text, r.stdout)
+            self.assertEqual("Log in at: http://c/a" in r.stdout, state == "NeedsLogin")
+            os.unlink(path)
 
     def test_nonsense_is_failure(self):
         for reply in (b"", b"hello\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
