@@ -282,10 +282,22 @@ static void apply_local(struct node *n, const struct node_config *old)
 			dp_sync_local(n, &old->local[i], true);
 }
 
+/* Is there anything for the log? A mesh's picture changes often, and mostly elsewhere. */
+static bool is_news(const struct config_diff *d)
+{
+	if (d->key_changed || d->filter_changed || d->local_changed || d->link_changed)
+		return true;
+	for (uint32_t i = 0; i < d->count; i++)
+		if (d->changes[i].kind != CONFIG_PEER_KEPT || d->changes[i].what)
+			return true;
+	return false;
+}
+
 int node_apply(struct node *n, struct node_config *cfg)
 {
 	struct node_config *old = n->config;
 	struct config_diff d;
+	bool news;
 	int rc = config_diff_make(old, cfg, &d);
 
 	if (!rc)
@@ -295,6 +307,7 @@ int node_apply(struct node *n, struct node_config *cfg)
 		return rc;
 	}
 	n->config = cfg;
+	news = is_news(&d);
 	if (n->stopped) {
 		set_identity(n);
 	} else {
@@ -310,7 +323,10 @@ int node_apply(struct node *n, struct node_config *cfg)
 	}
 	config_diff_fini(&d);
 	config_free(old);
-	log_info("config.applied", "file=%s peers=%u", cfg->source, cfg->peer_count);
+	if (news)
+		log_info("config.applied", "source=\"%s\" peers=%u", cfg->source, cfg->peer_count);
+	else
+		log_debug("config.applied", "source=\"%s\" news=0", cfg->source);
 	return 0;
 }
 

@@ -376,8 +376,9 @@ void path_peer_on_silence(struct path_peer *p, uint64_t now_ns)
 	if (p->forced_ns && now_ns - p->forced_ns < PATH_FORCED_NS)
 		return;
 	p->forced_ns = now_ns;
-	p->trust_until_ns = 0;
-	update_use(p, now_ns); /* DERP first: packets wait for nobody's answer */
+	/* Traffic in one direction only looks the same: the way may answer first. */
+	doubt(p, now_ns);
+	update_use(p, now_ns);
 	if (!p->has_box)
 		return;
 	ping_all(p, PATH_FORCED_NS, now_ns);

@@ -141,7 +141,10 @@ int path_peer_on_disco(struct path_peer *p, const uint8_t *data, size_t len,
 		       const struct endpoint *from, uint16_t region, uint64_t now_ns);
 /* Any DERP packet of the peer came through region: the way back, if its home is not known. */
 void path_peer_on_derp(struct path_peer *p, uint16_t region, uint64_t now_ns);
-/* The dataplane sends and nothing comes back: pings and DERP at once, not after the trust's end. */
+/*
+ * The dataplane sends and nothing comes back: all candidates are pinged, and the best way has one
+ * and a half round trips and PATH_DOUBT_NS left to answer; then DERP comes in.
+ */
 void path_peer_on_silence(struct path_peer *p, uint64_t now_ns);
 /* self->endpoints were measured anew, or could not be (the call goes out either way, so
  * self->endpoints_ns is to be set in both cases). */

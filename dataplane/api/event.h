@@ -10,7 +10,8 @@
 #include "dataplane/api/server.h"
 
 #define EVENT_SWEEP_NS	    (100 * 1000000ull)
-#define EVENT_UNANSWERED_NS (2 * 1000000000ull) /* silence is told of after this */
+/* Silence is told of after this: causewayd waits longer itself where it needs to. */
+#define EVENT_UNANSWERED_NS (600 * 1000000ull)
 
 /* Takes what workers posted and passes it on. */
 void event_drain(struct server *s);

@@ -402,7 +402,7 @@ struct dpapi_event {
 	uint64_t time_ns;
 };
 
-/* Persisted for 2 s or more when it is told; 0 = answered since. */
+/* Persisted for 600 ms or more when it is told; 0 = answered since. */
 struct dpapi_event_activity {
 	struct dpapi_hdr hdr;
 	uint32_t peer_id;
