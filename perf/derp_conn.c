@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_BYTES  262144
+#define READ_BYTES  65536
 #define PLAIN_BYTES (READ_BYTES + DERP_CLIENT_MAX)
 #define FIRST_ROOM  4096
 #define TIMEOUT_S   10

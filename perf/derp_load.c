@@ -36,6 +36,7 @@
 #define DRAIN_NS    (300 * NS_PER_MS)
 #define EVENTS	    64
 #define CATCH_UP    (64 * BURST)
+#define TURN_FRAMES (4 * BURST) /* sent by an open loop before receivers are looked at again */
 #define FILL	    0x5a
 #define RECV_HEADER DERP_KEY_BYTES
 
@@ -174,16 +175,26 @@ static void refill(struct load *l)
 	}
 }
 
+static uint64_t total_sent(const struct load *l)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < l->pairs; i++)
+		sum += l->pair[i].sent;
+	return sum;
+}
+
 /* Sends what is due since start_ns; issued so far are *issued. */
 static void pace(struct load *l, uint64_t start_ns, uint64_t *issued)
 {
 	uint64_t due = (uint64_t)((double)(l->now_ns - start_ns) * l->rate / 1e9);
 	unsigned least = l->is_single ? 1 : BURST;
+	uint64_t most = total_sent(l) + TURN_FRAMES;
 
 	/* What this core could not offer is not offered later in a flood. */
 	if (due - *issued > CATCH_UP)
 		*issued = due - CATCH_UP;
-	while (due - *issued >= least) {
+	while (due - *issued >= least && total_sent(l) < most) {
 		send_frames(l, &l->pair[l->next], least);
 		l->next = (l->next + 1) % l->pairs;
 		*issued += least;
@@ -235,15 +246,6 @@ static void turn(struct load *l, bool sends, uint64_t start_ns, uint64_t *issued
 		pace(l, start_ns, issued);
 	else
 		refill(l);
-}
-
-static uint64_t total_sent(const struct load *l)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < l->pairs; i++)
-		sum += l->pair[i].sent;
-	return sum;
 }
 
 /* Warms up, measures, and waits for what is still on the way. */

@@ -15,6 +15,7 @@
 #define SET_UP_NS	   (10 * NS_PER_SEC) /* each of: TLS and request; ClientInfo */
 #define FRAME_NS	   (30 * NS_PER_SEC) /* for the rest of a frame that has begun */
 #define BLOCKED_NS	   (15 * NS_PER_SEC) /* without a byte written */
+#define QUIET_NS	   (2 * NS_PER_SEC)
 #define KEEPALIVE_NS	   (60 * NS_PER_SEC)
 #define KEEPALIVE_JITTER_S 5
 #define CONTROL_MAX	   16384
@@ -60,7 +61,7 @@ void client_accept(struct worker *w, int fd, const struct endpoint *from)
 		return;
 	}
 	pthread_mutex_lock(&w->relay->tls_lock);
-	rc = record_open(&c->record, fd, w->relay->tls);
+	rc = record_open(&c->record, fd, w->relay->tls, w->io);
 	pthread_mutex_unlock(&w->relay->tls_lock);
 	if (rc || take_slot(w, c)) {
 		if (!rc)
@@ -290,12 +291,31 @@ static int accept_tls(struct client *c)
 	return rc;
 }
 
+/* An edge tells of new bytes alone: what stays in the socket is not told again. */
+static void read_on(struct client *c)
+{
+	if (!c->record.is_drained)
+		mark_ready(c);
+}
+
+static void mark_busy(struct client *c)
+{
+	c->busy_ns = c->worker->now_ns;
+	record_keep(&c->record, true);
+}
+
+static void refuse(struct client *c)
+{
+	COUNT(c->worker, bad_input, 1);
+	client_close(c);
+}
+
 void client_read(struct client *c)
 {
 	uint8_t *buf = c->worker->scratch;
-	size_t have = c->carry_len, total = 0;
-	bool took = false;
-	ssize_t n = 0;
+	size_t have = c->carry_len;
+	ssize_t n;
+	long used;
 
 	if (c->is_dead)
 		return;
@@ -303,61 +323,45 @@ void client_read(struct client *c)
 		mark_ready(c);
 		return;
 	}
-	if (c->state == CLIENT_TLS) {
-		n = accept_tls(c);
-		if (n == -EAGAIN)
+	n = c->state == CLIENT_TLS ? accept_tls(c) : 0;
+	if (n == 0) {
+		if (have)
+			memcpy(buf, c->carry, have);
+		n = record_read(&c->record, buf + have);
+		if (n == 0 || (n < 0 && n != -EAGAIN)) {
+			client_close(c);
 			return;
-		if (n)
-			goto bad;
+		}
 	}
-	if (have)
-		memcpy(buf, c->carry, have);
-	while (total < READ_TURN_BYTES) {
-		long used;
-
-		n = record_read(&c->record, buf + have, SCRATCH_BYTES - have);
-		if (n <= 0)
-			break;
-		total += (size_t)n;
-		have += (size_t)n;
-		used = take(c, buf, have);
-		if (c->is_dead)
-			return;
-		if (used < 0)
-			goto bad;
-		took |= used > 0;
-		have -= (size_t)used;
-		if (have && used)
-			memmove(buf, buf + used, have);
-		if (have == SCRATCH_BYTES)
-			goto bad;
+	if (n == -EAGAIN) {
+		read_on(c);
+		return;
 	}
-	if (n == 0 || (n < 0 && n != -EAGAIN)) {
+	if (n < 0) {
+		refuse(c);
+		return;
+	}
+	if (c->state == CLIENT_UP)
+		mark_busy(c);
+	have += (size_t)n;
+	used = take(c, buf, have);
+	if (c->is_dead)
+		return;
+	if (used < 0 || have - (size_t)used > FRAME_BYTES_MAX) {
+		refuse(c);
+		return;
+	}
+	if (keep(c, buf + used, have - (size_t)used, used == 0)) {
 		client_close(c);
 		return;
 	}
-	if (keep(c, buf, have, !took)) {
-		client_close(c);
-		return;
-	}
-	charge(c, total);
-	if (n != -EAGAIN)
-		mark_ready(c);
-	return;
-bad:
-	COUNT(c->worker, bad_input, 1);
-	client_close(c);
+	charge(c, (size_t)n);
+	read_on(c);
 }
 
-/* The queue whose chunk goes next: one begun, then control, then the two in turn. */
+/* The queue that is written next: control, then the two in turn. */
 static struct queue *next_queue(struct client *c)
 {
-	if (c->control.locked)
-		return &c->control;
-	if (c->disco.locked)
-		return &c->disco;
-	if (c->data.locked)
-		return &c->data;
 	if (c->control.bytes)
 		return &c->control;
 	c->turn_disco = !c->turn_disco;
@@ -366,41 +370,51 @@ static struct queue *next_queue(struct client *c)
 	return c->data.bytes ? &c->data : NULL;
 }
 
+/* Seals as much as one send shall carry. Chunks sealed, or a negative errno. */
+static int seal(struct client *c)
+{
+	struct queue *q;
+	int sealed = 0;
+
+	while (record_takes(&c->record) && (q = next_queue(c))) {
+		const struct queue_chunk *chunk = q->first;
+		int rc = record_write(&c->record, chunk->data + chunk->at, chunk->len - chunk->at);
+
+		if (rc)
+			return rc;
+		if (q != &c->control)
+			mark_busy(c);
+		queue_pop(q, &c->worker->pool);
+		sealed++;
+	}
+	return sealed;
+}
+
 void client_write(struct client *c)
 {
 	struct worker *w = c->worker;
-	struct queue *q;
+	ssize_t left;
+	int sealed;
 
-	if (c->is_dead || c->state == CLIENT_TLS)
+	if (c->is_dead)
 		return;
-	if (c->is_blocked) {
+	if (c->blocked_bytes) {
 		uint64_t max_age = w->relay->limits.queue_age_ns;
 
 		COUNT(w, drop_age,
 		      queue_expire(&c->disco, &w->pool, w->now_ns, max_age) +
 			      queue_expire(&c->data, &w->pool, w->now_ns, max_age));
 	}
-	while ((q = next_queue(c))) {
-		struct queue_chunk *chunk = q->first;
-		ssize_t n =
-			record_write(&c->record, chunk->data + chunk->at, chunk->len - chunk->at);
-
-		if (n == -EAGAIN) {
-			q->locked = true;
-			if (!c->is_blocked)
-				c->blocked_ns = w->now_ns;
-			c->is_blocked = true;
-			return;
-		}
-		if (n <= 0) {
-			client_close(c);
-			return;
-		}
-		queue_written(q, &w->pool, (size_t)n);
-		c->is_blocked = false;
-	}
-	if (c->state == CLIENT_LAST)
+	left = record_flush(&c->record);
+	while (left == 0 && (sealed = seal(c)) != 0)
+		left = sealed < 0 ? sealed : record_flush(&c->record);
+	if (left < 0 || (left == 0 && c->state == CLIENT_LAST)) {
 		client_close(c);
+		return;
+	}
+	if (left && (!c->blocked_bytes || (size_t)left < c->blocked_bytes))
+		c->blocked_ns = w->now_ns;
+	c->blocked_bytes = (size_t)left;
 }
 
 void client_sweep(struct client *c)
@@ -409,13 +423,15 @@ void client_sweep(struct client *c)
 	uint8_t *p;
 
 	if ((c->deadline_ns && now > c->deadline_ns) ||
-	    (c->is_blocked && now - c->blocked_ns > BLOCKED_NS)) {
+	    (c->blocked_bytes && now - c->blocked_ns > BLOCKED_NS)) {
 		COUNT(c->worker, timed_out, 1);
 		client_close(c);
 		return;
 	}
-	if (c->is_blocked)
+	if (c->blocked_bytes)
 		client_mark_dirty(c); /* what is too old goes */
+	if (now - c->busy_ns > QUIET_NS)
+		record_keep(&c->record, false);
 	if (c->state != CLIENT_UP || now < c->keepalive_ns)
 		return;
 	p = client_control(c, DERP_HEADER_BYTES);

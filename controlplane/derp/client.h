@@ -21,7 +21,7 @@ struct client {
 	uint64_t id;
 	uint32_t slot;
 	uint8_t state; /* enum client_state */
-	bool is_dead, is_dirty, is_ready, is_blocked, is_mesh, is_watcher;
+	bool is_dead, is_dirty, is_ready, is_mesh, is_watcher;
 	bool turn_disco;     /* whose turn it is to be written */
 	uint8_t gone_tokens; /* of PeerGone(not here) */
 	struct queue control, disco, data;
@@ -34,7 +34,8 @@ struct client {
 	uint64_t last_epoch; /* last_to holds while the directory's is this */
 	uint8_t last_from[DERP_KEY_BYTES];
 	uint64_t deadline_ns; /* 0 = none */
-	uint64_t keepalive_ns, blocked_ns, gone_ns;
+	uint64_t keepalive_ns, blocked_ns, gone_ns, busy_ns;
+	size_t blocked_bytes;	       /* that the socket did not take */
 	uint64_t resume_ns, tokens_ns; /* receive limit */
 	int64_t tokens;
 	struct endpoint from;
@@ -52,7 +53,7 @@ struct flow {
 /* Takes fd over. */
 void client_accept(struct worker *w, int fd, const struct endpoint *from);
 void client_close(struct client *c);
-/* Reads up to READ_TURN_BYTES; what is left is read in the next turn. */
+/* Reads up to RECORD_IN_BYTES; what is left is read in the next turn. */
 void client_read(struct client *c);
 void client_write(struct client *c);
 /* Limits of time, keep-alives; about once a second. */

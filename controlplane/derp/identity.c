@@ -22,7 +22,6 @@
 #define META_DAYS	 30
 #define SELF_SIGNED_DAYS 3650
 #define KEY_PREFIX	 "privkey:"
-#define READ_AHEAD_BYTES 65536
 
 static int fail(char err[IDENTITY_ERROR_MAX], int rc, const char *what, const char *path)
 {
@@ -225,11 +224,7 @@ SSL_CTX *identity_tls(struct identity *id, const char *cert_file, const char *ke
 		return NULL;
 	}
 	X509_free(meta);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
-	/* Many records with one system call; the buffer is there only while it holds some. */
-	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD_BYTES);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	/* Tickets would be written to each client and never be used by any. */
 	SSL_CTX_set_num_tickets(ctx, 0);
 	return ctx;

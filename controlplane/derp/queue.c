@@ -46,40 +46,29 @@ void queue_pool_shrink(struct queue_pool *pool, unsigned keep)
 	}
 }
 
-/* The first chunk that may lose frames, and what points at it. */
-static struct queue_chunk **oldest(struct queue *q)
+void queue_pop(struct queue *q, struct queue_pool *pool)
 {
-	return q->locked && q->first ? &q->first->next : &q->first;
-}
-
-static void unlink_chunk(struct queue *q, struct queue_pool *pool, struct queue_chunk **where)
-{
-	struct queue_chunk *c = *where;
+	struct queue_chunk *c = q->first;
 
 	q->bytes -= c->len - c->at;
-	*where = c->next;
-	if (q->last == c)
-		q->last = where == &q->first ? NULL : q->first;
+	q->first = c->next;
+	if (!q->first)
+		q->last = NULL;
 	chunk_free(pool, c);
 }
 
-/* Drops the oldest frame; false if none may be. */
-static bool drop_oldest(struct queue *q, struct queue_pool *pool)
+/* The queue is not empty. */
+static void drop_oldest(struct queue *q, struct queue_pool *pool)
 {
-	struct queue_chunk **where = oldest(q);
-	struct queue_chunk *c = *where;
-	uint32_t n;
+	struct queue_chunk *c = q->first;
+	uint32_t n = DERP_HEADER_BYTES + derp_header_get(c->data + c->at).len;
 
-	if (!c)
-		return false;
-	n = DERP_HEADER_BYTES + derp_header_get(c->data + c->at).len;
 	if (c->at + n >= c->len) {
-		unlink_chunk(q, pool, where);
-		return true;
+		queue_pop(q, pool);
+		return;
 	}
 	c->at += n;
 	q->bytes -= n;
-	return true;
 }
 
 uint8_t *queue_add(struct queue *q, struct queue_pool *pool, size_t len, uint64_t now_ns,
@@ -88,12 +77,10 @@ uint8_t *queue_add(struct queue *q, struct queue_pool *pool, size_t len, uint64_
 	struct queue_chunk *c;
 	uint8_t *at;
 
-	while (q->bytes && q->bytes + len > max_bytes && drop_oldest(q, pool))
-		(*dropped)++;
+	for (; q->bytes && q->bytes + len > max_bytes; (*dropped)++)
+		drop_oldest(q, pool);
 	c = q->last;
-	/* A chunk that is being written must keep its length: the record may be half out. */
-	if (!c || (q->locked && c == q->first) || c->room - c->len < len ||
-	    now_ns - c->first_ns > QUEUE_CHUNK_NS) {
+	if (!c || c->room - c->len < len || now_ns - c->first_ns > QUEUE_CHUNK_NS) {
 		c = chunk_new(pool, len, now_ns);
 		if (!c)
 			return NULL;
@@ -113,25 +100,10 @@ uint64_t queue_expire(struct queue *q, struct queue_pool *pool, uint64_t now_ns,
 		      uint64_t max_age_ns)
 {
 	uint64_t dropped = 0;
-	struct queue_chunk **where = oldest(q);
 
-	while (*where && now_ns - (*where)->first_ns > max_age_ns) {
+	for (; q->first && now_ns - q->first->first_ns > max_age_ns; dropped++)
 		drop_oldest(q, pool);
-		dropped++;
-		where = oldest(q);
-	}
 	return dropped;
-}
-
-void queue_written(struct queue *q, struct queue_pool *pool, size_t n)
-{
-	struct queue_chunk *c = q->first;
-
-	c->at += (uint32_t)n;
-	q->bytes -= (uint32_t)n;
-	q->locked = c->at < c->len;
-	if (!q->locked)
-		unlink_chunk(q, pool, &q->first);
 }
 
 void queue_clear(struct queue *q, struct queue_pool *pool)

@@ -8,14 +8,12 @@
  *    ^at                                ^len
  *
  * Bounded in bytes and, by the caller's clock, in age: the oldest frames go first.
- * A chunk whose writing has begun (locked) is never dropped from: its bytes may be
- * in a record already. Chunks of the usual size go back to a pool, so an idle
- * queue holds none. One thread: the worker that owns the client.
+ * Chunks of the usual size go back to a pool, so an idle queue holds none. One thread:
+ * the worker that owns the client.
  */
 #ifndef CONTROLPLANE_DERP_QUEUE_H
 #define CONTROLPLANE_DERP_QUEUE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +24,7 @@
 struct queue_chunk {
 	struct queue_chunk *next;
 	uint64_t first_ns; /* when its first frame came */
-	uint32_t at;	   /* first byte that is not written */
+	uint32_t at;	   /* of the first frame that was not dropped */
 	uint32_t len;	   /* end of the last frame */
 	uint32_t room;
 	uint8_t data[];
@@ -40,7 +38,6 @@ struct queue_pool {
 struct queue {
 	struct queue_chunk *first, *last;
 	uint32_t bytes; /* that wait */
-	bool locked;	/* the first chunk is being written */
 };
 
 /* Frees what the pool has above keep chunks. */
@@ -55,8 +52,8 @@ uint8_t *queue_add(struct queue *q, struct queue_pool *pool, size_t len, uint64_
 /* Drops the chunks that are older than max_age_ns; returns the frames dropped. */
 uint64_t queue_expire(struct queue *q, struct queue_pool *pool, uint64_t now_ns,
 		      uint64_t max_age_ns);
-/* n bytes of the first chunk are written. */
-void queue_written(struct queue *q, struct queue_pool *pool, size_t n);
+/* The first chunk is written. */
+void queue_pop(struct queue *q, struct queue_pool *pool);
 void queue_clear(struct queue *q, struct queue_pool *pool);
 
 #endif

@@ -3,7 +3,7 @@
  * The relay and its workers. A worker is one thread with its own listening sockets
  * (SO_REUSEPORT), its own connections and its own copy of the directory. A turn of it:
  *
- *   wait -> read letters of other workers -> read clients, at most READ_TURN_BYTES each
+ *   wait -> read letters of other workers -> read clients, at most RECORD_IN_BYTES each
  *        -> frames into the receivers' queues, or into letters -> post the letters and
  *        wake their readers -> write all receivers that got something
  *
@@ -25,9 +25,8 @@
 
 #define WORKERS_MAX	64
 #define LISTENS_MAX	4
-#define READ_TURN_BYTES 65536
 #define FRAME_BYTES_MAX (DERP_HEADER_BYTES + 2 * DERP_KEY_BYTES + DERP_PACKET_MAX)
-#define SCRATCH_BYTES	(FRAME_BYTES_MAX + READ_TURN_BYTES)
+#define SCRATCH_BYTES	(FRAME_BYTES_MAX + RECORD_READ_MAX)
 #define FLOW_BUCKETS	16384
 /* Of the number of a connection: worker 8 | serial 32 | slot 24 */
 #define SLOT_BITS 24
@@ -115,6 +114,7 @@ struct worker {
 	struct outbox *outboxes;   /* one a worker */
 	struct mailbox *mailboxes; /* one a worker: letters to this one */
 	struct counters counters;
+	struct record_io *io;
 	uint8_t *scratch; /* SCRATCH_BYTES */
 };
 

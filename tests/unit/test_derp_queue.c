@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shows that a client's queue keeps order and its bound, drops the oldest whole frames and
- * never one that is being written, and that copies of the directory agree on the active
+ * gives its chunks back, and that copies of the directory agree on the active
  * connection in whatever order news of different workers come.
  */
 #include <setjmp.h>
@@ -34,9 +34,10 @@ static uint8_t take(struct queue *q, struct queue_pool *pool)
 	if (!q->first)
 		return 0;
 	h = derp_header_get(q->first->data + q->first->at);
-	queue_written(q, pool, DERP_HEADER_BYTES + h.len);
-	/* Whole frames are written: what follows may be dropped. */
-	q->locked = false;
+	q->first->at += DERP_HEADER_BYTES + h.len;
+	q->bytes -= DERP_HEADER_BYTES + h.len;
+	if (q->first->at == q->first->len)
+		queue_pop(q, pool);
 	return h.type;
 }
 
@@ -80,24 +81,27 @@ static void too_old(void **state)
 	queue_pool_shrink(&pool, 0);
 }
 
-/* A frame whose first bytes are out stays, whatever comes. */
-static void begun_is_kept(void **state)
+/* A chunk goes as a whole; what comes then has one of its own. */
+static void chunk_by_chunk(void **state)
 {
 	struct queue q = {0};
 	struct queue_pool pool = {0};
 	uint64_t dropped = 0;
 
-	add(&q, &pool, 1, 100, 0, 1000, &dropped);
-	queue_written(&q, &pool, 50);
-	assert_true(q.locked);
-	for (uint8_t i = 2; i < 100; i++)
-		add(&q, &pool, i, 100, 0, 1000, &dropped);
-	queue_expire(&q, &pool, 500 * MS, 30 * MS);
-	assert_int_equal(q.first->data[0], 1);
-	assert_int_equal(q.bytes, 55);
-	queue_written(&q, &pool, 55);
+	for (uint8_t i = 1; i <= 20; i++)
+		add(&q, &pool, i, 1000, 0, 1 << 20, &dropped);
+	assert_int_equal(q.bytes, 20 * (DERP_HEADER_BYTES + 1000));
+	queue_pop(&q, &pool);
+	assert_int_equal(q.first->data[0], 17);
+	assert_int_equal(q.bytes, 4 * (DERP_HEADER_BYTES + 1000));
+	queue_pop(&q, &pool);
 	assert_null(q.first);
 	assert_null(q.last);
+	assert_int_equal(q.bytes, 0);
+	assert_int_equal(pool.count, 2);
+	add(&q, &pool, 1, 1000, 0, 1 << 20, &dropped);
+	assert_int_equal(pool.count, 1);
+	queue_clear(&q, &pool);
 	queue_pool_shrink(&pool, 0);
 }
 
@@ -160,7 +164,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(oldest_first),	   cmocka_unit_test(too_old),
-		cmocka_unit_test(begun_is_kept),   cmocka_unit_test(copies_agree),
+		cmocka_unit_test(chunk_by_chunk),  cmocka_unit_test(copies_agree),
 		cmocka_unit_test(directory_grows),
 	};
 

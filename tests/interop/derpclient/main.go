@@ -218,6 +218,12 @@ func fastStart() {
 	b := region(key.NewNode(), *pin)
 	must(b.Connect(ctx))
 	go a.Recv()
+	// A client with a fast start is connected before the relay knows of it.
+	for up := false; !up; {
+		m, err := b.Recv()
+		must(err)
+		_, up = m.(derp.ServerInfoMessage)
+	}
 	must(a.Send(b.SelfPublicKey(), []byte("fast")))
 	for {
 		m, err := b.Recv()
