@@ -6,19 +6,13 @@
 #ifndef CONTROLPLANE_COORD_MAP_MESSAGE_H
 #define CONTROLPLANE_COORD_MAP_MESSAGE_H
 
+#include "controlplane/coord/map_events.h"
 #include "controlplane/coord/maps.h"
 #include "lib/base/json_out.h"
 
 /* Of map_item.what, beside the bits of enum picture_what. */
 #define MAP_ITEM_REMOVE (1u << 16)
 #define MAP_ITEM_SELF	(1u << 17)
-
-/* Sorted by id, each once; id 0: what concerns all. */
-struct map_item {
-	int64_t id;
-	uint64_t what;
-	uint64_t variant; /* of what is shown: no padding, lists are compared as bytes */
-};
 
 /* Whose message it is. */
 struct map_view {

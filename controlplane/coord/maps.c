@@ -7,7 +7,10 @@
 
 #include <sodium.h>
 
+#include "controlplane/coord/map_meaning.h"
 #include "controlplane/coord/map_message.h"
+#include "controlplane/coord/map_shared.h"
+#include "controlplane/coord/presence.h"
 #include "controlplane/tailcfg/map_frame.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
@@ -22,20 +25,12 @@
  * A stream that ends and comes back within this was never away. Routes move after it,
  * which should be within 5 s.
  */
-#define GRACE_MS 4000
+#define GRACE_MS 3500
 /* After a start the nodes need time to find us again; stock software takes 11 s. */
 #define START_GRACE_MS 60000
 #define TICK_MS	       500
 /* A watcher further behind than this gets a full map. */
 #define EVENTS_MAX 65536
-/* Lists of one flush that are remembered; more than this many differ seldom. */
-#define SHARED_MAX 64
-
-/* Of a peer that is shown with routes, or otherwise not as most are, how that was. */
-struct told_variant {
-	int64_t id;
-	uint64_t variant;
-};
 
 struct maps_watcher {
 	struct maps *maps;
@@ -44,26 +39,10 @@ struct maps_watcher {
 	struct key node_key;
 	void *to;
 	uint64_t place; /* number of the first event not sent */
-	uint64_t *known;
-	size_t known_words;
-	struct told_variant *variants; /* by id */
-	size_t variant_count;
+	struct map_known known;
 	struct policy_told filter;
 	uint64_t keepalive_at_ms;
 	bool is_zstd;
-};
-
-struct presence {
-	struct maps_watcher *watcher;
-	uint64_t offline_at_ms; /* 0: not on its way out */
-	bool is_online;
-};
-
-struct shared {
-	struct map_item *items;
-	size_t count;
-	bool is_zstd;
-	struct ts2021_bytes *bytes;
 };
 
 struct maps {
@@ -71,14 +50,10 @@ struct maps {
 	uv_timer_t flush, tick;
 	unsigned handles;
 	struct maps_watcher *watchers;
-	struct map_item *events; /* a vector; the first is number `first` */
-	uint64_t first;
-	size_t event_count, event_room;
-	struct presence *presence; /* by node id */
-	size_t presence_room;
+	struct map_events events;
+	struct presence presence;
 	uint64_t flushed_at_ms, started_ms;
-	struct shared shared[SHARED_MAX];
-	unsigned shared_count;
+	struct map_shared shared;
 	struct maps_counts counts;
 	bool is_closing;
 };
@@ -93,24 +68,9 @@ static const char *derp_map(const struct maps *m)
 	return m->cfg.picture->derp ? m->cfg.picture->derp->text : m->cfg.derp_map;
 }
 
-static struct presence *presence(struct maps *m, int64_t id)
-{
-	if ((uint64_t)id >= m->presence_room) {
-		size_t room = ((size_t)id + 1) * 2;
-		struct presence *p = realloc(m->presence, room * sizeof(*p));
-
-		if (!p)
-			return NULL;
-		memset(p + m->presence_room, 0, (room - m->presence_room) * sizeof(*p));
-		m->presence = p;
-		m->presence_room = room;
-	}
-	return &m->presence[id];
-}
-
 bool maps_is_online(const struct maps *m, int64_t node_id)
 {
-	return (uint64_t)node_id < m->presence_room && m->presence[node_id].is_online;
+	return presence_is_online(&m->presence, node_id);
 }
 
 bool maps_is_absent(const struct maps *m, int64_t node_id)
@@ -118,93 +78,20 @@ bool maps_is_absent(const struct maps *m, int64_t node_id)
 	return !m->started_ms && !maps_is_online(m, node_id);
 }
 
-/* ---- what a watcher knows ---- */
-
-static bool knows(const struct maps_watcher *w, int64_t id)
-{
-	size_t word = (size_t)id / 64;
-
-	return word < w->known_words && (w->known[word] >> (id % 64) & 1);
-}
-
-static void set_known(struct maps_watcher *w, int64_t id, bool is_known)
-{
-	size_t word = (size_t)id / 64;
-
-	if (word >= w->known_words) {
-		size_t words = word + 8;
-		uint64_t *known = realloc(w->known, words * sizeof(*known));
-
-		BUG_ON(!known);
-		memset(known + w->known_words, 0, (words - w->known_words) * sizeof(*known));
-		w->known = known;
-		w->known_words = words;
-	}
-	if (is_known)
-		w->known[word] |= 1ull << (id % 64);
-	else
-		w->known[word] &= ~(1ull << (id % 64));
-}
-
-/* Its place among the variants, where it is or would be. */
-static size_t variant_place(const struct maps_watcher *w, int64_t id)
-{
-	size_t low = 0, high = w->variant_count;
-
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-
-		if (w->variants[mid].id < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* Whether it was another. */
-static bool set_variant(struct maps_watcher *w, int64_t id, uint64_t variant)
-{
-	size_t at = variant_place(w, id);
-	bool is_there = at < w->variant_count && w->variants[at].id == id;
-	struct told_variant *v;
-
-	if (is_there ? w->variants[at].variant == variant : !variant)
-		return false;
-	if (is_there && variant) {
-		w->variants[at].variant = variant;
-		return true;
-	}
-	if (is_there) {
-		w->variant_count--;
-		memmove(&w->variants[at], &w->variants[at + 1],
-			(w->variant_count - at) * sizeof(*v));
-		return true;
-	}
-	v = realloc(w->variants, (w->variant_count + 1) * sizeof(*v));
-	BUG_ON(!v);
-	memmove(&v[at + 1], &v[at], (w->variant_count - at) * sizeof(*v));
-	v[at] = (struct told_variant){id, variant};
-	w->variants = v;
-	w->variant_count++;
-	return true;
-}
-
 static void know_all(struct maps_watcher *w)
 {
 	const struct picture *p = w->maps->cfg.picture;
 	struct visibility *vis = w->maps->cfg.visibility;
 
-	if (w->known_words)
-		memset(w->known, 0, w->known_words * sizeof(*w->known));
-	w->variant_count = 0;
+	map_known_clear(&w->known);
 	for (size_t i = 0; i < p->nodes.room; i++) {
 		if (!p->nodes.at[i] || !visibility_sees(vis, w->node_id, (int64_t)i))
 			continue;
-		set_known(w, (int64_t)i, true);
-		set_variant(w, (int64_t)i, visibility_variant(vis, w->node_id, (int64_t)i));
+		map_known_set(&w->known, (int64_t)i, true);
+		map_known_set_variant(&w->known, (int64_t)i,
+				      visibility_variant(vis, w->node_id, (int64_t)i));
 	}
-	w->place = w->maps->first + w->maps->event_count;
+	w->place = map_events_end(&w->maps->events);
 }
 
 /* ---- bytes ---- */
@@ -288,152 +175,37 @@ static void watcher_free(struct maps_watcher *w)
 		w->next->prev = w->prev;
 	*w->prev = w->next;
 	w->maps->counts.watchers--;
-	free(w->known);
-	free(w->variants);
+	map_known_fini(&w->known);
 	policy_told_fini(&w->filter);
 	free(w);
+}
+
+/* The node has its grace to come back. */
+static void stream_ended(struct maps_watcher *w)
+{
+	struct presence_node *p = presence_of(&w->maps->presence, w->node_id);
+
+	if (!p || p->stream != w)
+		return;
+	p->stream = NULL;
+	p->offline_at_ms = now_ms(w->maps) + GRACE_MS;
 }
 
 /* From our side. */
 static void watcher_end(struct maps_watcher *w)
 {
-	struct presence *p = presence(w->maps, w->node_id);
-
-	if (p && p->watcher == w) {
-		p->watcher = NULL;
-		p->offline_at_ms = now_ms(w->maps) + GRACE_MS;
-	}
+	stream_ended(w);
 	w->maps->cfg.sink->end(w->to);
 	watcher_free(w);
 }
 
 void maps_unwatch(struct maps_watcher *w)
 {
-	struct presence *p = presence(w->maps, w->node_id);
-
-	if (p && p->watcher == w) {
-		p->watcher = NULL;
-		p->offline_at_ms = now_ms(w->maps) + GRACE_MS;
-	}
+	stream_ended(w);
 	watcher_free(w);
 }
 
 /* ---- what changed, joined and sent ---- */
-
-static int by_id(const void *a, const void *b)
-{
-	const struct map_item *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Events from `place` on, one an id. malloc'd; NULL with *count 0: no memory. */
-static struct map_item *joined(const struct maps *m, uint64_t place, size_t *count)
-{
-	size_t skip = (size_t)(place - m->first), n = m->event_count - skip, out = 0;
-	struct map_item *items = malloc((n + 1) * sizeof(*items));
-
-	*count = 0;
-	if (!items)
-		return NULL;
-	memcpy(items, m->events + skip, n * sizeof(*items));
-	qsort(items, n, sizeof(*items), by_id);
-	for (size_t i = 0; i < n; i++) {
-		if (out && items[out - 1].id == items[i].id)
-			items[out - 1].what |= items[i].what;
-		else
-			items[out++] = items[i];
-	}
-	*count = out;
-	return items;
-}
-
-static struct map_item forget(struct maps_watcher *w, int64_t id)
-{
-	bool is_known = knows(w, id);
-
-	if (is_known)
-		set_known(w, id, false);
-	set_variant(w, id, 0);
-	return (struct map_item){.id = id, .what = is_known ? MAP_ITEM_REMOVE : 0};
-}
-
-/* What the event means to this watcher; what 0: nothing. */
-static struct map_item meaning(struct maps_watcher *w, const struct map_item *e)
-{
-	const uint64_t own = PICTURE_WHOLE | PICTURE_SELF | PICTURE_ROUTES;
-	const uint64_t patch = PICTURE_ENDPOINTS | PICTURE_HOME | PICTURE_DISCO | PICTURE_ONLINE;
-	const struct picture_node *n = picture_node(w->maps->cfg.picture, e->id);
-	struct visibility *vis = w->maps->cfg.visibility;
-	struct map_item to = {.id = e->id};
-	uint64_t what = e->what;
-
-	if (!e->id) {
-		/* Each learns other names. */
-		to.variant = e->what & PICTURE_USERS ? (uint64_t)w->node_id : 0;
-		to.what = e->what;
-		return to;
-	}
-	if (e->id == w->node_id) {
-		to.what = n && (e->what & own) ? MAP_ITEM_SELF : 0;
-		to.variant = (uint64_t)w->node_id;
-		return to;
-	}
-	if (!n || !visibility_sees(vis, w->node_id, e->id))
-		return forget(w, e->id);
-	if (!knows(w, e->id))
-		what = PICTURE_WHOLE;
-	if (!(what & (PICTURE_WHOLE | PICTURE_ROUTES | PICTURE_EDGES))) {
-		to.what = what & patch;
-		return to;
-	}
-	to.variant = visibility_variant(vis, w->node_id, e->id);
-	if (set_variant(w, e->id, to.variant) || (what & PICTURE_WHOLE)) {
-		set_known(w, e->id, true);
-		to.what = PICTURE_WHOLE;
-	} else {
-		to.what = what & patch;
-		to.variant = 0;
-	}
-	return to;
-}
-
-/* Its own edges are others: each node there is, and those that went. */
-static size_t meanings_of_all(struct maps_watcher *w, const struct map_item *events, size_t count,
-			      struct map_item *items)
-{
-	const struct picture_rows *nodes = &w->maps->cfg.picture->nodes;
-	size_t n = 0, at = 0;
-
-	for (int64_t id = 0; (size_t)id < nodes->room; id++) {
-		struct map_item e = {.id = id, .what = id ? PICTURE_EDGES : 0};
-
-		if (at < count && events[at].id == id)
-			e.what |= events[at++].what;
-		else if (!id || (!nodes->at[id] && !knows(w, id)))
-			continue;
-		items[n] = meaning(w, &e);
-		n += items[n].what != 0;
-	}
-	return n;
-}
-
-static bool has_own_edges(const struct maps_watcher *w, const struct map_item *events, size_t count)
-{
-	const struct map_item own = {.id = w->node_id};
-	const struct map_item *e = bsearch(&own, events, count, sizeof(own), by_id);
-
-	return e && (e->what & PICTURE_EDGES);
-}
-
-static void shared_clear(struct maps *m)
-{
-	for (unsigned i = 0; i < m->shared_count; i++) {
-		free(m->shared[i].items);
-		ts2021_bytes_put(m->shared[i].bytes);
-	}
-	m->shared_count = 0;
-}
 
 static struct ts2021_bytes *delta_of(struct maps_watcher *w, const struct map_item *items,
 				     size_t count, struct policy_told *told)
@@ -453,25 +225,18 @@ static struct ts2021_bytes *delta_of(struct maps_watcher *w, const struct map_it
 /* The message of this list: another watcher's, or made. A reference. Takes items. */
 static struct ts2021_bytes *message_of(struct maps_watcher *w, struct map_item *items, size_t count)
 {
-	struct maps *m = w->maps;
-	struct ts2021_bytes *bytes;
+	struct map_shared *shared = &w->maps->shared;
+	struct ts2021_bytes *bytes = map_shared_find(shared, w->is_zstd, items, count);
 
-	for (unsigned i = 0; i < m->shared_count; i++) {
-		const struct shared *s = &m->shared[i];
-
-		if (s->is_zstd == w->is_zstd && s->count == count &&
-		    memcmp(s->items, items, count * sizeof(*items)) == 0) {
-			free(items);
-			return ts2021_bytes_get(s->bytes);
-		}
-	}
-	bytes = delta_of(w, items, count, NULL);
-	if (!bytes || m->shared_count == SHARED_MAX) {
+	if (bytes) {
 		free(items);
 		return bytes;
 	}
-	m->shared[m->shared_count++] =
-		(struct shared){items, count, w->is_zstd, ts2021_bytes_get(bytes)};
+	bytes = delta_of(w, items, count, NULL);
+	if (bytes)
+		map_shared_keep(shared, w->is_zstd, items, count, bytes);
+	else
+		free(items);
 	return bytes;
 }
 
@@ -485,21 +250,15 @@ static bool has_new_filter(const struct maps_watcher *w)
 static bool flush_watcher(struct maps_watcher *w, const struct map_item *events, size_t count)
 {
 	struct maps *m = w->maps;
-	bool is_all = has_own_edges(w, events, count);
-	size_t room = is_all ? m->cfg.picture->nodes.room : count, n = 0;
-	struct map_item *items = calloc(room + 1, sizeof(*items));
+	struct map_reader reader = {m->cfg.picture, m->cfg.visibility, w->node_id, &w->known};
+	struct map_item *items;
+	size_t n = map_meaning(&reader, events, count, &items);
 	struct ts2021_bytes *bytes;
 	int rc = -ENOMEM;
 
 	if (!items)
 		return false;
-	if (is_all)
-		n = meanings_of_all(w, events, count, items);
-	for (size_t i = 0; !is_all && i < count; i++) {
-		items[n] = meaning(w, &events[i]);
-		n += items[n].what != 0;
-	}
-	w->place = m->first + m->event_count;
+	w->place = map_events_end(&m->events);
 	if (has_new_filter(w)) {
 		/* Filters are each node's own. */
 		bytes = delta_of(w, items, n, &w->filter);
@@ -527,16 +286,12 @@ static bool is_over(const struct maps_watcher *w)
 /* Events that everybody has had are forgotten; who is too far behind begins anew. */
 static void trim(struct maps *m)
 {
-	uint64_t least = m->first + m->event_count;
-	size_t drop;
+	uint64_t least = map_events_end(&m->events);
 
 	for (struct maps_watcher *w = m->watchers; w; w = w->next)
-		if (w->place < least && m->event_count <= EVENTS_MAX)
+		if (w->place < least && m->events.count <= EVENTS_MAX)
 			least = w->place;
-	drop = (size_t)(least - m->first);
-	memmove(m->events, m->events + drop, (m->event_count - drop) * sizeof(*m->events));
-	m->event_count -= drop;
-	m->first += drop;
+	map_events_forget(&m->events, least);
 }
 
 static void on_flush(uv_timer_t *t)
@@ -557,16 +312,16 @@ static void on_flush(uv_timer_t *t)
 			continue;
 		}
 		if (m->cfg.sink->queued(w->to) ||
-		    (w->place == m->first + m->event_count && !has_new_filter(w)))
+		    (w->place == map_events_end(&m->events) && !has_new_filter(w)))
 			continue;
-		if (w->place < m->first) {
+		if (w->place < m->events.first) {
 			ok = send_full(w, picture_node(m->cfg.picture, w->node_id)) == 0;
 		} else {
 			/* Most stand at the same place. */
 			if (w->place != place) {
 				free(items);
 				place = w->place;
-				items = joined(m, place, &count);
+				items = map_events_joined(&m->events, place, &count);
 			}
 			ok = items && flush_watcher(w, items, count);
 		}
@@ -574,7 +329,7 @@ static void on_flush(uv_timer_t *t)
 			watcher_end(w);
 	}
 	free(items);
-	shared_clear(m);
+	map_shared_clear(&m->shared);
 	trim(m);
 }
 
@@ -591,26 +346,15 @@ static void add_event(struct maps *m, int64_t id, unsigned what)
 {
 	if (!m->watchers)
 		return;
-	if (m->event_count == m->event_room) {
-		size_t room = m->event_room ? 2 * m->event_room : 256;
-		struct map_item *events = realloc(m->events, room * sizeof(*events));
-
-		BUG_ON(!events);
-		m->events = events;
-		m->event_room = room;
-	}
-	m->events[m->event_count++] = (struct map_item){.id = id, .what = what};
+	map_events_add(&m->events, id, what);
 	schedule(m);
 }
 
 void maps_changed(struct maps *m, int64_t node_id, unsigned what)
 {
 	/* An address or name may come back with another node, a presence may not. */
-	if (node_id && !picture_node(m->cfg.picture, node_id) &&
-	    (uint64_t)node_id < m->presence_room) {
-		m->presence[node_id].is_online = false;
-		m->presence[node_id].offline_at_ms = 0;
-	}
+	if (node_id && !picture_node(m->cfg.picture, node_id))
+		presence_forget(&m->presence, node_id);
 	add_event(m, node_id, what);
 }
 
@@ -622,7 +366,7 @@ void maps_filters_changed(struct maps *m)
 
 void maps_drained(struct maps_watcher *w)
 {
-	if (w->place != w->maps->first + w->maps->event_count || has_new_filter(w))
+	if (w->place != map_events_end(&w->maps->events) || has_new_filter(w))
 		schedule(w->maps);
 }
 
@@ -630,10 +374,12 @@ void maps_drained(struct maps_watcher *w)
 
 static void set_online(struct maps *m, int64_t id, bool is_online)
 {
-	if (m->presence[id].is_online != is_online)
+	struct presence_node *p = presence_of(&m->presence, id);
+
+	if (p->is_online != is_online)
 		add_event(m, id, PICTURE_ONLINE);
-	m->presence[id].is_online = is_online;
-	m->presence[id].offline_at_ms = 0;
+	p->is_online = is_online;
+	p->offline_at_ms = 0;
 	m->cfg.on_presence(m->cfg.arg, id, is_online, true);
 }
 
@@ -679,9 +425,8 @@ static void on_tick(uv_timer_t *t)
 		if (w->keepalive_at_ms <= now)
 			send_keepalive(w);
 	}
-	for (size_t i = 0; i < m->presence_room; i++)
-		if (m->presence[i].offline_at_ms && m->presence[i].offline_at_ms <= now)
-			set_online(m, (int64_t)i, false);
+	for (int64_t id = 0; (id = presence_overdue(&m->presence, id, now)) >= 0; id++)
+		set_online(m, id, false);
 	if (m->started_ms && now - m->started_ms >= START_GRACE_MS)
 		start_grace_ended(m);
 }
@@ -689,7 +434,7 @@ static void on_tick(uv_timer_t *t)
 struct maps_watcher *maps_watch(struct maps *m, struct picture_node *n, bool is_zstd, void *to)
 {
 	struct maps_watcher *w = calloc(1, sizeof(*w));
-	struct presence *p = presence(m, n->row->id);
+	struct presence_node *p = presence_of(&m->presence, n->row->id);
 
 	if (!w || !p) {
 		free(w);
@@ -706,16 +451,16 @@ struct maps_watcher *maps_watch(struct maps *m, struct picture_node *n, bool is_
 		w->next->prev = &w->next;
 	m->watchers = w;
 	m->counts.watchers++;
-	if (p->watcher) {
-		struct maps_watcher *old = p->watcher;
+	if (p->stream) {
+		struct maps_watcher *old = p->stream;
 
-		p->watcher = w;
+		p->stream = w;
 		watcher_end(old);
 	}
-	p->watcher = w;
+	p->stream = w;
 	p->offline_at_ms = 0;
 	if (send_full(w, n)) {
-		p->watcher = NULL;
+		p->stream = NULL;
 		p->offline_at_ms = p->is_online ? now_ms(m) + GRACE_MS : 0;
 		watcher_free(w);
 		return NULL;
@@ -753,8 +498,8 @@ static void on_handle_closed(uv_handle_t *h)
 
 	if (--m->handles)
 		return;
-	free(m->events);
-	free(m->presence);
+	map_events_fini(&m->events);
+	presence_fini(&m->presence);
 	free(m);
 }
 
