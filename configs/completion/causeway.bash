@@ -25,11 +25,15 @@ _causeway()
 		esac
 	done
 	case $verb,$sub in
-	,*) words="status dp coord reload down up set logout debug completion version help" ;;
+	,*) words="status dp coord reload down up set logout ip ping whois netcheck debug completion version help" ;;
+	status,*) words="--active --peers=false --self=false --header" ;;
 	dp,) words="show" ;;
 	dp,show) words="ports workers peers sessions routes rules flows counters latency --limit" ;;
 	coord,) words="users keys nodes routes logins audit derp dns backup" ;;
-	debug,) words="import" ;;
+	up,*) words="--login-server --auth-key --advertise-tags --force-reauth --reset --timeout --hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node --exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up --stateful-filtering --netfilter-mode --operator" ;;
+	set,*) words="--hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node --exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up --stateful-filtering --netfilter-mode --operator" ;;
+	ping,*) words="--icmp --timeout --until-direct=false --size" ;;
+	debug,) words="import path prefs derp-map netmap watch-ipn" ;;
 	debug,import) words="--state --force --allow-all" ;;
 	completion,) words="bash" ;;
 	esac

@@ -32,8 +32,8 @@ struct cli_verb {
 	const char *name;
 	const char *args;  /* for help */
 	const char *help;  /* a sentence without a full stop */
-	const char *sub;   /* second word, NULL = none; for completion */
-	const char *words; /* what may follow, space-separated; for completion */
+	const char *sub;   /* second words, NULL = none; for completion */
+	const char *words; /* what may follow the first of them, or the verb; for completion */
 	/* argv[0] is the verb. Returns an enum cli_exit. */
 	int (*run)(const struct cli *cli, int argc, char **argv);
 };
@@ -63,7 +63,14 @@ int cmd_down(const struct cli *cli, int argc, char **argv);
 int cmd_up(const struct cli *cli, int argc, char **argv);
 int cmd_set(const struct cli *cli, int argc, char **argv);
 int cmd_logout(const struct cli *cli, int argc, char **argv);
+int cmd_ping(const struct cli *cli, int argc, char **argv);
+int cmd_ip(const struct cli *cli, int argc, char **argv);
+int cmd_whois(const struct cli *cli, int argc, char **argv);
+int cmd_netcheck(const struct cli *cli, int argc, char **argv);
 int cmd_debug(const struct cli *cli, int argc, char **argv);
+/* What `debug` is followed by: argv[1] is the word. */
+int cmd_debug_import(const struct cli *cli, int argc, char **argv);
+int cmd_debug_path(const struct cli *cli, int argc, char **argv);
 int cmd_completion(const struct cli *cli, int argc, char **argv);
 int cmd_version(const struct cli *cli, int argc, char **argv);
 int cmd_help(const struct cli *cli, int argc, char **argv);

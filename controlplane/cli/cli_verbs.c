@@ -9,9 +9,15 @@
 
 const char cli_global_options[] = "--socket --dp-socket --json --help";
 
+#define SETTINGS                                                                                   \
+	"--hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node "  \
+	"--exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up "        \
+	"--stateful-filtering --netfilter-mode --operator"
+
 const struct cli_verb cli_verbs[] = {
 	{"status", "[--active] [--peers=false] [--self=false] [--header]",
-	 "Show this node, its peers and what is wrong", NULL, "", cmd_status},
+	 "Show this node, its peers and what is wrong", NULL,
+	 "--active --peers=false --self=false --header", cmd_status},
 	{"dp", "show TABLE [--limit N]",
 	 "Show a table of the dataplane: ports, workers, peers, sessions, routes, rules, flows, "
 	 "counters or latency",
@@ -37,16 +43,28 @@ const struct cli_verb cli_verbs[] = {
 	 "[--snat-subnet-routes=false] [--shields-up] [--stateful-filtering] "
 	 "[--netfilter-mode on|nodivert|off] [--operator USER] [--force-reauth] [--reset] "
 	 "[--timeout 30s]",
-	 "Bring the node into its mesh; without options, start it again after down", NULL, "",
+	 "Bring the node into its mesh; without options, start it again after down", NULL,
+	 "--login-server --auth-key --advertise-tags --force-reauth --reset --timeout " SETTINGS,
 	 cmd_up},
 	{"set",
 	 "[--hostname NAME] [--accept-routes] [--exit-node NODE] ...: the options of up, but "
 	 "--login-server and --advertise-tags",
-	 "Change the settings that are named, and leave the others", NULL, "", cmd_set},
+	 "Change the settings that are named, and leave the others", NULL, SETTINGS, cmd_set},
 	{"logout", "", "Leave the mesh: the node's key is given up", NULL, "", cmd_logout},
-	{"debug", "import FILE [--state DIR] [--force] [--allow-all]",
-	 "Print a node.hujson made from a wg-quick file, and write its keys to DIR", "import",
-	 "--state --force --allow-all", cmd_debug},
+	{"ip", "[-1|-4|-6] [--assert IP] [NODE]", "Print the addresses of this node or of another",
+	 NULL, "", cmd_ip},
+	{"ping", "[--icmp] [-c N] [--timeout 5s] [--until-direct=false] [--size N] NODE",
+	 "Ask a node of the mesh for an answer, and show by which way it comes", NULL,
+	 "--icmp --timeout --until-direct=false --size", cmd_ping},
+	{"whois", "ADDRESS|ADDRESS:PORT|nodekey:KEY", "Show the machine and user behind an address",
+	 NULL, "", cmd_whois},
+	{"netcheck", "", "Measure what the network lets this node do", NULL, "", cmd_netcheck},
+	{"debug",
+	 "import FILE [--state DIR] [--force] [--allow-all] | path NODE | prefs | derp-map | "
+	 "netmap | watch-ipn",
+	 "Make a node.hujson of a wg-quick file and write its keys to DIR; show each way to a node "
+	 "and why it is taken; show settings, relays or the whole picture; watch changes",
+	 "import path prefs derp-map netmap watch-ipn", "--state --force --allow-all", cmd_debug},
 	{"completion", "bash", "Print the completion for a shell", "bash", "", cmd_completion},
 	{"version", "", "Print the version", NULL, "", cmd_version},
 	{"help", "[VERB]", "Print this, or what one verb takes", NULL, "", cmd_help},

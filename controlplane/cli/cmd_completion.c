@@ -51,11 +51,15 @@ static void print_verbs(FILE *out)
 	for (unsigned i = 0; i < cli_verb_count; i++) {
 		const struct cli_verb *v = &cli_verbs[i];
 
-		if (v->sub == NULL)
+		if (v->sub == NULL) {
+			if (v->words[0] != '\0')
+				fprintf(out, "\t%s,*) words=\"%s\" ;;\n", v->name, v->words);
 			continue;
+		}
 		fprintf(out, "\t%s,) words=\"%s\" ;;\n", v->name, v->sub);
 		if (v->words[0] != '\0')
-			fprintf(out, "\t%s,%s) words=\"%s\" ;;\n", v->name, v->sub, v->words);
+			fprintf(out, "\t%s,%.*s) words=\"%s\" ;;\n", v->name,
+				(int)strcspn(v->sub, " "), v->sub, v->words);
 	}
 	fprintf(out,
 		"\tesac\n"

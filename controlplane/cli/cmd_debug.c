@@ -1,167 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* debug import FILE: a wg-quick file becomes a node.hujson on stdout and key files. */
+/* debug: what is of use to somebody who looks into a node; a row a word. */
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "controlplane/cli/cli.h"
-#include "controlplane/cli/import.h"
-#include "lib/base/fileio.h"
-#include "lib/base/harden.h"
-#include "lib/base/json_out.h"
+#include "controlplane/cli/daemon.h"
+#include "controlplane/cli/localapi_stream.h"
+#include "controlplane/cli/mesh_peer.h"
+#include "lib/base/bug.h"
 
-#define WGQUICK_FILE_MAX ((size_t)16 << 20)
-
-struct request {
-	const char *file;
-	const char *dir;
-	bool force;
-	bool allow_all;
-};
-
-static int parse_words(int argc, char **argv, struct request *req)
+/* The daemon's JSON as it is. */
+static int print_answer(const struct cli *cli, const char *method, const char *path)
 {
-	*req = (struct request){.dir = CLI_STATE_DEFAULT};
-	for (int i = 2; i < argc; i++) {
-		if (strcmp(argv[i], "--force") == 0)
-			req->force = true;
-		else if (strcmp(argv[i], "--allow-all") == 0)
-			req->allow_all = true;
-		else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
-			req->dir = argv[++i];
-		else if (argv[i][0] != '-' && req->file == NULL)
-			req->file = argv[i];
-		else
-			return -EINVAL;
-	}
-	return req->file != NULL ? 0 : -EINVAL;
+	int code;
+	json_t *answer = daemon_json(cli, method, path, NULL, &code);
+
+	if (code == CLI_OK)
+		code = mesh_print_json(cli, answer);
+	json_decref(answer);
+	return code;
 }
 
-static int read_file(const struct cli *cli, const char *file, struct wgquick **wg)
+static int debug_prefs(const struct cli *cli, int argc, char **argv)
 {
-	struct wgquick_error err;
-	char *text;
-	size_t len;
-	int rc = file_read_all(file, WGQUICK_FILE_MAX, &text, &len);
-
-	if (rc < 0)
-		return cli_fail(cli, CLI_FAILED, "%s: %s", file, strerror(-rc));
-	rc = wgquick_parse(text, len, wg, &err);
-	explicit_bzero(text, len);
-	free(text);
-	if (rc == -EINVAL)
-		return cli_fail(cli, CLI_FAILED, "%s:%u: %s", file, err.line, err.text);
-	if (rc < 0)
-		return cli_fail(cli, CLI_FAILED, "%s: %s", file, strerror(-rc));
-	return CLI_OK;
+	(void)argv;
+	return argc == 2 ? print_answer(cli, "GET", "/localapi/v0/prefs") : cli_usage(cli, "debug");
 }
 
-/* The folder is made if it is missing, and named from the root in the configuration. */
-static int write_keys(const struct cli *cli, const struct wgquick *wg, const struct request *req,
-		      char dir[PATH_MAX])
+static int debug_derp_map(const struct cli *cli, int argc, char **argv)
 {
-	char failed[PATH_MAX];
+	(void)argv;
+	return argc == 2 ? print_answer(cli, "GET", "/localapi/v0/derpmap")
+			 : cli_usage(cli, "debug");
+}
+
+static int debug_netmap(const struct cli *cli, int argc, char **argv)
+{
+	(void)argv;
+	return argc == 2 ? print_answer(cli, "POST", "/localapi/v0/debug?action=current-netmap")
+			 : cli_usage(cli, "debug");
+}
+
+/* Until the daemon ends or the reader goes. */
+static int debug_watch(const struct cli *cli, int argc, char **argv)
+{
+	struct localapi_stream *s;
+	json_t *message;
 	int rc;
 
-	if ((mkdir(req->dir, 0700) < 0 && errno != EEXIST) || realpath(req->dir, dir) == NULL)
-		return cli_fail(cli, CLI_FAILED, "%s: %s", req->dir, strerror(errno));
-	rc = import_write_keys(wg, dir, req->force, failed);
-	if (rc == -EEXIST)
-		return cli_fail(cli, CLI_FAILED,
-				"%s holds another key; nothing was written (--force replaces it)",
-				failed);
-	if (rc < 0)
-		return cli_fail(cli, CLI_FAILED, "%s: %s", failed, strerror(-rc));
-	return CLI_OK;
-}
+	(void)argv;
+	if (argc != 2)
+		return cli_usage(cli, "debug");
+	/* State, settings, health and peers, first as they are and then as they change. */
+	rc = localapi_stream_open(cli->socket, "/localapi/v0/watch-ipn-bus?mask=12422",
+				  LOCALAPI_NEVER, &s);
+	if (rc)
+		return cli_fail(cli, CLI_UNREACHABLE, "cannot watch the daemon at %s: %s",
+				cli->socket, strerror(-rc));
+	while (!(rc = localapi_stream_next(s, LOCALAPI_NEVER, &message))) {
+		bool printed = mesh_print_json(cli, message) == CLI_OK && fflush(stdout) == 0;
 
-static void warn_of_filter(const struct request *req)
-{
-	if (req->allow_all)
-		fprintf(stderr, "causeway: warning: the filter is \"allow-all\": peers reach "
-				"everything behind this node\n");
-	else
-		fprintf(stderr,
-			"causeway: warning: the configuration has no filter, so nothing will "
-			"pass; give \"filter\" rules, or import with --allow-all\n");
-}
-
-static int print_json(const struct cli *cli, const struct wgquick *wg, const char *dir,
-		      const char *config, bool allow_all)
-{
-	char path[PATH_MAX];
-	struct json_out j;
-	int code = CLI_OK;
-
-	json_out_init(&j);
-	json_out_object(&j, NULL);
-	json_out_string(&j, "config", config);
-	json_out_string(&j, "filter", allow_all ? "allow-all" : NULL);
-	import_private_key_path(dir, path);
-	json_out_string(&j, "private_key_file", path);
-	json_out_array(&j, "preshared_key_files");
-	for (size_t i = 0; i < wg->peer_count; i++) {
-		if (!wg->peers[i].has_preshared_key)
-			continue;
-		import_preshared_key_path(dir, &wg->peers[i], path);
-		json_out_string(&j, NULL, path);
+		json_decref(message);
+		if (!printed)
+			break;
 	}
-	json_out_end(&j);
-	json_out_u64(&j, "listen_port", wg->listen_port);
-	json_out_array(&j, "not_taken_over");
-	for (size_t i = 0; i < wg->note_count; i++)
-		json_out_string(&j, NULL, wg->notes[i].text);
-	json_out_end(&j);
-	json_out_end(&j);
-	if (j.error == 0)
-		printf("%s\n", j.text);
-	else
-		code = cli_fail(cli, CLI_FAILED, "out of memory");
-	json_out_fini(&j);
-	return code;
+	localapi_stream_close(s);
+	return rc ? cli_fail(cli, CLI_FAILED, "the daemon ended the watch: %s", strerror(-rc))
+		  : CLI_FAILED;
 }
 
-static int print_config(const struct cli *cli, const struct wgquick *wg, const char *dir,
-			const struct request *req)
-{
-	char *config = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&config, &len);
-	int code = CLI_OK;
-
-	if (out == NULL)
-		return cli_fail(cli, CLI_FAILED, "out of memory");
-	import_print_config(wg, dir, req->file, req->allow_all, out);
-	if (fclose(out) != 0)
-		code = cli_fail(cli, CLI_FAILED, "out of memory");
-	else if (cli->json)
-		code = print_json(cli, wg, dir, config, req->allow_all);
-	else
-		fputs(config, stdout);
-	free(config);
-	return code;
-}
+static const struct {
+	const char *word;
+	int (*run)(const struct cli *cli, int argc, char **argv);
+} words[] = {
+	{"import", cmd_debug_import}, {"path", cmd_debug_path}, {"prefs", debug_prefs},
+	{"derp-map", debug_derp_map}, {"netmap", debug_netmap}, {"watch-ipn", debug_watch},
+};
 
 int cmd_debug(const struct cli *cli, int argc, char **argv)
 {
-	struct wgquick *wg = NULL;
-	struct request req;
-	char dir[PATH_MAX];
-	int code;
-
-	if (argc < 3 || strcmp(argv[1], "import") != 0 || parse_words(argc, argv, &req) < 0)
-		return cli_usage(cli, "debug");
-	/* Keys pass through here. Where it cannot be had, that is no reason to refuse. */
-	harden_no_dumps();
-	code = read_file(cli, req.file, &wg);
-	if (code != CLI_OK)
-		return code;
-	code = write_keys(cli, wg, &req, dir);
-	if (code == CLI_OK)
-		code = print_config(cli, wg, dir, &req);
-	if (code == CLI_OK)
-		warn_of_filter(&req);
-	wgquick_free(wg);
-	return code;
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(words); i++)
+		if (strcmp(argv[1], words[i].word) == 0)
+			return words[i].run(cli, argc, argv);
+	return cli_usage(cli, "debug");
 }

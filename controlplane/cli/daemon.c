@@ -32,10 +32,9 @@ static const char *reason(struct localapi_answer *answer)
 	return cleaned(answer->body);
 }
 
-int daemon_request(const struct cli *cli, const char *method, const char *path, const char *body,
-		   struct localapi_answer *answer)
+int daemon_judge(const struct cli *cli, const char *method, const char *path, int rc,
+		 struct localapi_answer *answer)
 {
-	int rc = localapi_call(cli->socket, method, path, body, answer);
 	int code;
 
 	if (rc == -EBADMSG || rc == -EFBIG || rc == -ENOMEM)
@@ -55,6 +54,14 @@ int daemon_request(const struct cli *cli, const char *method, const char *path, 
 				method, path);
 	localapi_answer_fini(answer);
 	return code;
+}
+
+int daemon_request(const struct cli *cli, const char *method, const char *path, const char *body,
+		   struct localapi_answer *answer)
+{
+	int rc = localapi_call(cli->socket, method, path, body, answer);
+
+	return daemon_judge(cli, method, path, rc, answer);
 }
 
 static int request_json(const struct cli *cli, const char *method, const char *path,

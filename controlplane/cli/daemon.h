@@ -11,6 +11,9 @@
 /* body: JSON, NULL: none. CLI_OK with an answer of status 200; else what failed has been said. */
 int daemon_request(const struct cli *cli, const char *method, const char *path, const char *body,
 		   struct localapi_answer *answer);
+/* What localapi_call returned: CLI_OK if it is a success, else it has been told and freed. */
+int daemon_judge(const struct cli *cli, const char *method, const char *path, int rc,
+		 struct localapi_answer *answer);
 /* As above, and the answer's JSON, the caller's; NULL: *code says how it failed. */
 json_t *daemon_json(const struct cli *cli, const char *method, const char *path, const json_t *body,
 		    int *code);

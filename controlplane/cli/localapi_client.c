@@ -90,10 +90,10 @@ static int read_reply(int fd, uint64_t until_ns, char **data, struct http_reply 
 	return rc < 0 ? rc : 0;
 }
 
-int localapi_call(const char *socket_path, const char *method, const char *path, const char *body,
-		  struct localapi_answer *answer)
+int localapi_call_within(const char *socket_path, const char *method, const char *path,
+			 const char *body, uint64_t timeout_ns, struct localapi_answer *answer)
 {
-	uint64_t until_ns = clock_now_ns() + TIMEOUT_SEC * NS_PER_SEC;
+	uint64_t until_ns = clock_now_ns() + timeout_ns;
 	int fd = sock_unix_connect(socket_path, SOCK_STREAM);
 	struct http_reply reply;
 	char *data = NULL;
@@ -117,6 +117,13 @@ int localapi_call(const char *socket_path, const char *method, const char *path,
 	answer->body = data;
 	answer->body_len = reply.body_len;
 	return 0;
+}
+
+int localapi_call(const char *socket_path, const char *method, const char *path, const char *body,
+		  struct localapi_answer *answer)
+{
+	return localapi_call_within(socket_path, method, path, body, TIMEOUT_SEC * NS_PER_SEC,
+				    answer);
 }
 
 void localapi_answer_fini(struct localapi_answer *answer)

@@ -7,6 +7,7 @@
 #define CONTROLPLANE_CLI_LOCALAPI_CLIENT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct localapi_answer {
 	int status;
@@ -20,6 +21,9 @@ struct localapi_answer {
  */
 int localapi_call(const char *socket_path, const char *method, const char *path, const char *body,
 		  struct localapi_answer *answer);
+/* The same, bounded by this time instead of 20 s. */
+int localapi_call_within(const char *socket_path, const char *method, const char *path,
+			 const char *body, uint64_t timeout_ns, struct localapi_answer *answer);
 void localapi_answer_fini(struct localapi_answer *answer);
 
 #endif

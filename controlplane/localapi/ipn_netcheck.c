@@ -46,7 +46,7 @@ static json_t *endpoint(const struct endpoint *e)
 	return json_string(e->addr.family ? endpoint_print(e, text) : "");
 }
 
-json_t *ipn_netcheck(const struct netcheck_report *r, int64_t at_ns, uint16_t home)
+json_t *ipn_netcheck(const struct netcheck_report *r, int64_t at_ns, uint16_t home, bool os_has_v6)
 {
 	json_t *varies = r->mapping_varies_by_dest_ip == NETCHECK_UNKNOWN ? json_null()
 			 : r->mapping_varies_by_dest_ip == NETCHECK_YES	  ? json_true()

@@ -10,7 +10,8 @@
 
 #include "controlplane/path/netcheck.h"
 
-/* at_ns: when it ended, since 1970. home: PreferredDERP. A new object. */
-json_t *ipn_netcheck(const struct netcheck_report *r, int64_t at_ns, uint16_t home);
+/* at_ns: when it ended, since 1970. home: PreferredDERP; os_has_v6: the
+ * kernel speaks it. A new object. */
+json_t *ipn_netcheck(const struct netcheck_report *r, int64_t at_ns, uint16_t home, bool os_has_v6);
 
 #endif

@@ -52,7 +52,7 @@ json_t *ipn_path(const struct path_peer *p, const char *name,
 		 const char *(*code)(const void *arg, uint16_t region), const void *arg,
 		 uint64_t now_ns)
 {
-	uint16_t region = p->use_told ? p->use_region : p->home_region;
+	uint16_t region = p->use_region ? p->use_region : p->home_region;
 	struct path_explanation e;
 	json_t *list = json_array();
 	char at[ENDPOINT_STR_MAX] = "";

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "controlplane/localapi/ipn_netcheck.h"
 #include "controlplane/localapi/ipn_notify.h"
@@ -83,7 +84,8 @@ static void answer_netcheck(struct api_conn *c)
 
 	api_json(c, 200,
 		 ipn_netcheck(r, (int64_t)(clock_wall_ns() - ago),
-			      m ? (uint16_t)m->self->home_derp : 0),
+			      m ? (uint16_t)m->self->home_derp : 0,
+			      access("/proc/net/if_inet6", F_OK) == 0),
 		 true);
 }
 

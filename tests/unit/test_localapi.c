@@ -380,7 +380,7 @@ static void netcheck(void **state)
 	assert_int_equal(endpoint_parse("10.77.0.2:45896", &r.global_v4), 0);
 	r.mapped[0].at = r.global_v4;
 	r.mapped[0].count = 1;
-	got = ipn_netcheck(&r, 1790000000000000000, 1);
+	got = ipn_netcheck(&r, 1790000000000000000, 1, true);
 	assert_non_null(got);
 	assert_true(json_is_null(json_object_get(got, "MappingVariesByDestIP")));
 	assert_int_equal(json_object_size(json_object_get(got, "RegionLatency")), 1);
