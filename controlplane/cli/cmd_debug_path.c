@@ -33,8 +33,9 @@ static json_t *rows_of(const json_t *path)
 		const json_t *latency = json_object_get(candidate, "LatencySeconds");
 		json_t *row = json_copy(candidate);
 
-		snprintf(text, sizeof(text), json_is_number(latency) ? "%.1f ms" : "",
-			 json_number_value(latency) * 1000);
+		text[0] = 0;
+		if (json_is_number(latency))
+			snprintf(text, sizeof(text), "%.1f ms", json_number_value(latency) * 1000);
 		json_object_set_new(row, "Latency", json_string(text));
 		json_array_append_new(rows, row);
 	}
