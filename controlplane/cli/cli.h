@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #define CLI_SOCKET_DEFAULT	 "/run/causeway/causewayd.sock"
-#define CLI_COORD_SOCKET_DEFAULT "/run/causeway/coord.sock"
+#define CLI_COORD_SOCKET_DEFAULT "/run/causeway-coord/coord.sock"
 #define CLI_DP_SOCKET_DEFAULT	 "/run/causeway/dp.sock"
 #define CLI_STATE_DEFAULT	 "/var/lib/causeway"
 

@@ -14,7 +14,7 @@
 
 #define DEFAULT_CONFIG "/etc/causeway/coord.hujson"
 #define DEFAULT_STATE  "/var/lib/causeway"
-#define DEFAULT_SOCKET "/run/causeway/coord.sock"
+#define DEFAULT_SOCKET "/run/causeway-coord/coord.sock"
 #define DEFAULT_DOMAIN "mesh.internal"
 #define DEFAULT_DAYS   180
 #define DAYS_MAX       36500

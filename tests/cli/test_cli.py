@@ -172,6 +172,26 @@ class Daemon(Folder):
             self.assertEqual(seen, [f"POST /localapi/v0/{verb} HTTP/1.1"])
             os.unlink(self.path("s"))
 
+    def test_coordinator_documents(self):
+        for words in (["coord", "dns"], ["coord", "dns", "set"], ["coord", "derp", "get"],
+                      ["coord", "dns", "show", "x"]):
+            self.assertEqual(run(*words).returncode, 2, words)
+        r = run("coord", "dns", "set", self.path("none"))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(self.path("none") + ": cannot read: No such file", r.stderr)
+        with open(self.path("latin"), "wb") as f:
+            f.write(b'{"domains": ["\xe9"]}')
+        r = run("coord", "dns", "set", self.path("latin"))
+        self.assertIn("no text in UTF-8", r.stderr)
+        reply = http("dns.hujson:2:3: expected a string\n", "400 Bad Request")
+        r = run("coord", "dns", "set", self.write("dns", "{}"), "--socket", self.serve_http(reply))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("dns.hujson:2:3: expected a string", r.stderr)
+        os.unlink(self.path("s"))
+        told = json.dumps({"version": 0, "set": None, "text": None, "told": {"Proxied": True}})
+        r = run("coord", "dns", "show", "--socket", self.serve_http(http(told)))
+        self.assertEqual(json.loads(r.stdout), {"Proxied": True})
+
     def serve_all(self, answers):
         """Answers by path, for as many connections as come; returns the socket and what was asked:
         (method, path, body as JSON)."""
