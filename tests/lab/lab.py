@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The lab: two sites joined through two gateways, real traffic between their hosts.
+"""The lab: sites joined through gateways, real traffic between their hosts.
 
-Once over `kernel` ports and once over `xdp` ports: ping, TCP and UDP of 64 B, both ways,
-IPv4 and IPv6; then the drops that mean a fault, which must be none. Ends 0 only if all is
-well and leaves nothing behind; --keep leaves it running until --down."""
+As a mesh (lab_mesh.py): a coordinator and a relay of ours, two gateways behind NATs and, where it
+is installed, a stock tailscaled; by the relay first, then direct. With --static two gateways that
+know each other from files, once over `kernel` ports and once over `xdp` ports. Ping, TCP and UDP
+of 64 B, both ways, IPv4 and IPv6; then the drops that mean a fault, which must be none. Ends 0
+only if all is well and leaves nothing behind; --keep leaves it running until --down."""
 
 import argparse
 import json
 import sys
 
+import lab_mesh
 import netns
 from flows import Udp, lost, tcp, tcp_gbit
 from netns import Lab, LabError, Skip
@@ -105,20 +108,26 @@ def table(rows):
         print("  ".join(x.ljust(w) for x, w in zip(r, width)).rstrip())
 
 
-def print_cases(ports, rows, problems, done, missing):
-    """A line a path and one a port, as tests/run_tests.py reads them. What was not reached
-    failed, or was skipped if a tool is missing."""
-    reached = {case_name(r) for r in rows} | {health_name(p) for p in done}
-    why = "; ".join(t.replace("\n", " ") for c, t in problems if not c) or "not reached"
+def static_cases(ports):
+    out = []
     for port in ports:
-        for name in [case_name({"from": "host%d" % i, "to": "host%d" % (3 - i), "family": f,
-                                "port": port}) for f in ("ipv4", "ipv6") for i in (1, 2)] + \
-                [health_name(port)]:
-            own = "; ".join(t.replace("\n", " ") for c, t in problems if c == name)
-            if own or name not in reached:
-                print("%s %s %s" % ("skip" if missing and not own else "FAIL", name, own or why))
-            else:
-                print("ok %s" % name)
+        out += [case_name({"from": "host%d" % i, "to": "host%d" % (3 - i), "family": f,
+                           "port": port}) for f in ("ipv4", "ipv6") for i in (1, 2)]
+        out.append(health_name(port))
+    return out
+
+
+def print_cases(names, reached, problems, missing):
+    """A line a path and one for what holds for the whole, as tests/run_tests.py reads them. What
+    was not reached failed, or was skipped if a tool is missing."""
+    why = "; ".join(t.replace("\n", " ") for c, t in problems if not c) or missing or \
+        "not reached"
+    for name in names:
+        own = "; ".join(t.replace("\n", " ") for c, t in problems if c == name)
+        if own or name not in reached:
+            print("%s %s %s" % ("skip" if missing and not own else "FAIL", name, own or why))
+        else:
+            print("ok %s" % name)
 
 
 def main():
@@ -128,7 +137,9 @@ def main():
     ap.add_argument("--down", action="store_true", help="remove what --keep left, and end")
     ap.add_argument("--cases", action="store_true", help="print a line a case as tests do")
     ap.add_argument("--json", metavar="FILE", help="write the rows as JSON, - for stdout")
-    ap.add_argument("--port", choices=("kernel", "xdp", "dpdk", "both"), default="both")
+    ap.add_argument("--static", action="store_true", help="peers from files, no coordinator")
+    ap.add_argument("--port", choices=("kernel", "xdp", "dpdk", "both"), default="both",
+                    help="of --static")
     ap.add_argument("--time", type=float, default=1.5, help="seconds of each load")
     ap.add_argument("--node", choices=sorted(NODES), default="causeway",
                     help="what stands on the gateways (the foreign ones check the lab itself)")
@@ -140,12 +151,17 @@ def main():
     # problems: (case or None, what is wrong); done: the ports that were gone through.
     rows, problems, done, missing = [], [], [], None
     kind = NODES[a.node]
+    a.static = a.static or a.port != "both" or kind is not Causeway
     ports = ("kernel", "xdp") if a.port == "both" else (a.port,)
     try:
         if kind is Causeway:
             Causeway.require()
         netns.helper("traffic")
-        for port in ports:
+        if not a.static:
+            lab_mesh.run(a, rows, problems, done)
+            if lab_mesh.STOCK not in done:
+                missing = "tailscaled (build it: tests/interop/build.sh tailscaled tailscale)"
+        for port in ports if a.static else ():
             one_port(port, kind, a, rows, problems, done)
     except Skip as e:
         missing = str(e)
@@ -153,11 +169,17 @@ def main():
     except (LabError, OSError, ValueError, KeyError) as e:
         problems.append((None, "%s: %s" % (type(e).__name__, e)))
     table(rows)
+    if a.static:
+        names, want = static_cases(ports), 4 * len(ports)
+        reached = {case_name(r) for r in rows} | {health_name(p) for p in done}
+    else:
+        names, want = lab_mesh.cases(), 8
+        reached = {lab_mesh.case_name(r) for r in rows} | set(done)
     if a.cases:
-        print_cases(ports, rows, problems, done, missing)
+        print_cases(names, reached, problems, missing)
     for _, p in problems:
         print("lab: " + p, file=sys.stderr)
-    ok = not problems and len(rows) == 4 * len(ports)
+    ok = not problems and len(rows) >= want
     print("lab: %s" % ("all is well" if ok else "not well"))
     if a.json:
         doc = json.dumps({"ok": ok, "rows": rows, "problems": [p for _, p in problems]}, indent=2)

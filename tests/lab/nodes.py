@@ -419,7 +419,7 @@ class Control:
         # A private address: over plain http stock nodes insist on port 443 otherwise.
         sites.inet.ip("addr add 10.254.0.1/24 dev br0")
         for n, s in sites.sites.items():
-            s.gw.ip("addr add 10.254.0.%d/24 dev eth0" % (10 + n))
+            (s.nat or s.gw).ip("addr add 10.254.0.%d/24 dev eth0" % (10 + n))
         self.url = "http://10.254.0.1:8080"
         self.proc = sites.inet.start("control", [foreign("control"), "-ip", "10.254.0.1"])
         wait_for(lambda: ":8080" in sites.inet.sh("ss", "-ltn").stdout, 15, "the control server")
@@ -434,7 +434,7 @@ class CausewayControl:
         self.lab, self.ns = lab, sites.inet
         self.ns.ip("addr add %s/24 dev br0" % self.IP)
         for n, s in sites.sites.items():
-            s.gw.ip("addr add 10.254.0.%d/24 dev eth0" % (10 + n))
+            (s.nat or s.gw).ip("addr add 10.254.0.%d/24 dev eth0" % (10 + n))
         self.url = "http://%s:8080" % self.IP
         self.socket = lab.path("coord.sock")
         self.starts = 0
