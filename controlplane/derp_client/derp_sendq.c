@@ -95,7 +95,7 @@ void derp_sendq_sent(struct derp_sendq *q)
 	const struct queue_chunk *c = q->queue.first;
 
 	q->counters->tx_packets += count(c, &q->counters->tx_bytes);
-	queue_written(&q->queue, &q->pool, c->len - c->at);
+	queue_pop(&q->queue, &q->pool);
 }
 
 size_t derp_sendq_bytes(const struct derp_sendq *q)
