@@ -41,14 +41,10 @@ class World:
             self.ns.ip("link add d0 type veth peer name d1", "addr add %s/24 dev d0" % IP,
                        "link set d0 up", "link set d1 up")
             self.socket = self.lab.path("coord.sock")
-            self.starts = self.sites = 0
+            self.starts = self.relay_starts = self.sites = 0
             # A stock node runs only with a relay.
             if relay:
-                self.relay = self.ns.start("relay", [
-                    Causeway.program("causeway-derp"), "--listen", IP + ":3443", "--stun",
-                    IP + ":3478", "--state", self.lab.path("derp", "state"), "--hostname", IP,
-                    "--self-signed", "--workers", "1"])
-                wait_for(lambda: ":3443" in self.ns.sh("ss", "-ltn").stdout, 15, "the relay")
+                self.start_relay()
             with open(self.lab.path("derp.json"), "w") as f:
                 json.dump(DERP_MAP, f)
             self.start_coord()
@@ -63,6 +59,14 @@ class World:
 
     def __exit__(self, *exc):
         self.lab.close()
+
+    def start_relay(self, *options):
+        self.relay_starts += 1
+        self.relay = self.ns.start("relay%d" % self.relay_starts, [
+            Causeway.program("causeway-derp"), "--listen", IP + ":3443", "--listen",
+            "127.0.0.1:3443", "--stun", IP + ":3478", "--state", self.lab.path("derp", "state"), "--hostname", IP, "--self-signed",
+            "--workers", "1"] + list(options))
+        wait_for(lambda: ":3443" in self.ns.sh("ss", "-ltn").stdout, 15, "the relay")
 
     def start_coord(self):
         self.starts += 1

@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from cases import check, main  # noqa: E402
-from netns import Lab, run, wait_for  # noqa: E402
+from netns import Lab, Skip, build_dir, run, wait_for  # noqa: E402
 from nodes import Causeway, foreign  # noqa: E402
 
 PORT, STUN = 3443, 3478
@@ -70,8 +70,8 @@ class Relay:
         return [foreign("derpclient"), "-addr", "127.0.0.1:%d" % PORT, "-pin", self.pin, "-mesh",
                 MESH] + list(case)
 
-    def ask(self, case):
-        r = self.ns.sh(*self.client(case), check=False, timeout=30)
+    def ask(self, case, timeout=30):
+        r = self.ns.sh(*self.client(case), check=False, timeout=timeout)
         check(r.returncode == 0, r.stdout)
         check(self.proc.running(), "the relay ended: " + self.proc.log())
         return r.stdout.strip()
@@ -280,6 +280,46 @@ def inside_hostile(count):
     sys.stdin.read()
 
 
+def inside_flood(count):
+    """So many, a few at a time, most of them plain TCP; some end with a reset."""
+    rows = [b"", b"\x16\x03\x01\x40\x00" + b"a" * 500, b"GET / HTTP/1.1\r\n\r\n", os.urandom(300),
+            b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"]
+    inner = [b"GET /derp HTTP/1.1\r\nX: " + b"y" * 9000, UPGRADE + b"\x02\x00\x00\x20\x00" + b"z" * 8000,
+             UPGRADE + b"\x02\x00\x00\x00\x78" + b"q" * 60, b"\0" * 1000]
+    held = []
+    for i in range(int(count)):
+        s = tls_socket() if i % 25 == 0 else socket.create_connection(("127.0.0.1", PORT), 5)
+        if i % 3 == 0:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        try:
+            s.sendall(inner[i // 25 % len(inner)] if i % 25 == 0 else rows[i % len(rows)])
+        except OSError:
+            pass
+        held.append(s)
+        if len(held) > 100:
+            held.pop(0).close()
+
+
+def flood():
+    """10^5 hostile connections: a client beside them is served, and the memory comes back."""
+    with Relay() as r:
+        r.ask("packets")
+        before, each = r.resident_kib(), 25000
+        t0 = time.monotonic()
+        parts = [r.ns.start("flood%d" % i, [sys.executable, os.path.abspath(__file__), "--inside",
+                                            "flood", str(each)]) for i in range(4)]
+        r.ask("packets")
+        for p in parts:
+            check(p.wait(250) == 0, p.log())
+        took = time.monotonic() - t0
+        wait_for(lambda: r.metric("clients") == 1, 15, "they are gone")
+        accepted = r.metric("accepted_total") + r.metric("refused_total")
+        check(accepted >= 4 * each, "%d were accepted" % accepted)
+        wait_for(lambda: r.resident_kib() < before + 6144, 5, "the memory of 10^5")
+        r.ask("packets")
+        return "%d in %.0f s, %d KiB before, %d after" % (accepted, took, before, r.resident_kib())
+
+
 def hostile():
     """1,000 that mean no good: a client beside them is served, and the memory comes back."""
     with Relay() as r:
@@ -301,18 +341,29 @@ def hostile():
         return "%d KiB before, %d after" % (before, r.resident_kib())
 
 
-def quiet_memory():
-    """What a client costs that says nothing."""
+def keep_alive():
     with Relay() as r:
-        r.ask("ping")
-        before, count = r.resident_kib(), 500
-        p = r.ns.start("crowd", r.client("crowd", str(count)), stdin=subprocess.PIPE,
-                       stdout=r.lab.path("crowd.out"))
-        wait_for(lambda: "ready" in p.output() or not p.running(), 30, "%d clients" % count)
-        time.sleep(0.5)
+        return r.ask("keep-alive", 80)
+
+
+def quiet_memory():
+    """What a client costs that says nothing; another is served beside 5,000 of them."""
+    load = os.path.join(build_dir(), "perf", "derp_load")
+    if not os.access(load, os.X_OK):
+        raise Skip("%s (build it: ninja -C %s perf/derp_load)" % (load, build_dir()))
+    with Relay() as r:
+        r.ask("packets")
+        before, count = r.resident_kib(), 5000
+        p = r.ns.start("crowd", [load, "--connect", "127.0.0.1:%d" % PORT, "--tls", "--quiet",
+                                 str(count)], stdin=subprocess.PIPE, stdout=r.lab.path("crowd.out"))
+        wait_for(lambda: "ready" in p.output() or not p.running(), 120, "%d clients" % count)
+        check(p.running(), p.log())
+        check(r.metric("clients") == count + 1, "%d clients" % r.metric("clients"))
         each = (r.resident_kib() - before) / count
+        r.ask("packets")
         p.p.stdin.close()
-        check(p.wait(5) == 0, p.output())
+        check(p.wait(20) == 0, p.log())
+        wait_for(lambda: r.metric("clients") == 1, 15, "they are gone")
         check(each <= 24, "%.1f KiB a client" % each)
         return "%.1f KiB a client" % each
 
@@ -345,5 +396,6 @@ if __name__ == "__main__":
         globals()["inside_" + sys.argv[2]](*sys.argv[3:])
         sys.exit(0)
     sys.exit(main([client_cases(), [(f.__name__.replace("_", "-"), f) for f in (
-        probes, metrics_only_here, keys_stay, stun, slow_reader, restarting, slow_loris, hostile,
-        quiet_memory, options)]], __doc__))
+        probes, metrics_only_here, keys_stay, stun, slow_reader, restarting, slow_loris, keep_alive,
+        options)], [("hostile", hostile), ("flood", flood)],
+        [("quiet-memory", quiet_memory)]], __doc__))

@@ -461,18 +461,21 @@ func restarting() {
 	check(a.next() == nil, "still open")
 }
 
-// Quiet clients, until the input ends.
-func crowd() {
-	n, err := strconv.Atoi(flag.Arg(1))
-	must(err)
-	all := make([]*client, n)
-	for i := range all {
-		all[i] = node()
+// A client that says nothing hears from the relay all the same.
+func keepAlive() {
+	a := node()
+	start := time.Now()
+	select {
+	case m := <-a.got:
+		_, ok := m.(derp.KeepAliveMessage)
+		took := time.Since(start)
+		check(ok && took > 55*time.Second, "%T after %v", m, took)
+		fmt.Printf("after %v\n", took.Round(time.Second))
+	case <-time.After(70 * time.Second):
+		must(errors.New("nothing came"))
 	}
-	fmt.Println("ready")
-	io.Copy(io.Discard, os.Stdin)
-	must(all[0].Send(all[n-1].pub(), []byte("last")))
-	all[n-1].wantPacket(all[0].pub(), "last")
+	must(a.Send(a.pub(), []byte("still here")))
+	a.wantPacket(a.pub(), "still here")
 }
 
 func main() {
@@ -484,7 +487,7 @@ func main() {
 		"gone": gone, "duplicates": duplicates, "watch": watch, "forward": forward,
 		"mesh-only": meshOnly, "bad-lengths": badLengths, "truncated": truncated,
 		"bad-hello": badHello, "slow-reader": slowReader, "restarting": restarting,
-		"crowd": crowd,
+		"keep-alive": keepAlive,
 	}
 	run, ok := cases[flag.Arg(0)]
 	check(ok, "no case %q", flag.Arg(0))
