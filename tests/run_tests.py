@@ -198,6 +198,7 @@ def groups(everything):
         ("coord-keys", script_group(py("tests/interop/test_coord_keys.py"), 300, lab_env)),
         ("coord-crash", script_group(py("tests/interop/test_coord_crash.py"), 600, lab_env)),
         ("coord-routes", script_group(py("tests/interop/test_coord_routes.py"), 300, lab_env)),
+        ("policy", script_group(py("tests/interop/test_policy.py"), 300, lab_env)),
         ("derp", script_group(py("tests/interop/test_derp.py"), 600, lab_env)),
         ("derp-mesh", script_group(py("tests/interop/test_derp_mesh.py"), 300, lab_env)),
         ("netcheck", script_group(py("tests/interop/test_netcheck.py"), 300, lab_env)),

@@ -29,7 +29,8 @@ _causeway()
 	status,*) words="--active --peers=false --self=false --header" ;;
 	dp,) words="show" ;;
 	dp,show) words="ports workers peers sessions routes rules flows counters latency --limit" ;;
-	coord,) words="users keys nodes routes logins audit derp dns backup" ;;
+	coord,) words="users keys nodes routes logins audit policy derp dns backup" ;;
+	coord,policy) words="check set get --dry-run" ;;
 	up,*) words="--login-server --auth-key --advertise-tags --force-reauth --reset --timeout --hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node --exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up --stateful-filtering --netfilter-mode --operator" ;;
 	set,*) words="--hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node --exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up --stateful-filtering --netfilter-mode --operator" ;;
 	ping,*) words="--icmp --timeout --until-direct=false --size" ;;
@@ -38,7 +39,7 @@ _causeway()
 	completion,) words="bash" ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words --socket --dp-socket --json --help" -- "$cur")
-	if [[ $verb,$sub == debug,import && $cur != -* ]]; then
+	if [[ $verb,$sub == @(debug,import|coord,policy) && $cur != -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi
 }

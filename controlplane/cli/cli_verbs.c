@@ -29,9 +29,10 @@ const struct cli_verb cli_verbs[] = {
 	 "users delete USER | keys create --user USER [--reusable] [--ephemeral] [--tags T,T] "
 	 "[--life 1h] | keys expire|delete ID | nodes register --user USER TOKEN | "
 	 "nodes rename NODE NAME | nodes tag NODE T,T | nodes expire|delete NODE | "
-	 "routes approve|withdraw NODE PREFIX | derp|dns show | derp|dns set FILE | backup FILE",
+	 "routes approve|withdraw NODE PREFIX | policy check FILE | policy set [--dry-run] FILE | "
+	 "policy get | derp|dns show | derp|dns set FILE | backup FILE",
 	 "Administer the coordinator (--socket " CLI_COORD_SOCKET_DEFAULT ")",
-	 "users keys nodes routes logins audit derp dns backup", "", cmd_coord},
+	 "users keys nodes routes logins audit policy derp dns backup", "", cmd_coord},
 	{"reload", "", "Read the configuration again; a bad one changes nothing", NULL, "",
 	 cmd_reload},
 	{"down", "", "Stop the node and take its addresses and routes away, until up", NULL, "",

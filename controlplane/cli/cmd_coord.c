@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "controlplane/cli/cmd_coord_doc.h"
+#include "controlplane/cli/cmd_coord_policy.h"
 #include "controlplane/cli/daemon.h"
 #include "controlplane/cli/table.h"
 #include "lib/base/bug.h"
@@ -239,6 +240,8 @@ int cmd_coord(const struct cli *cli, int argc, char **argv)
 		if (strcmp(lists[i].name, what) == 0 &&
 		    (argc == 2 || (argc == 3 && strcmp(verb, "list") == 0)))
 			return show_list(&here, what, lists[i].columns);
+	if (strcmp(what, "policy") == 0 && verb)
+		return cmd_coord_policy(&here, argc - 2, argv + 2);
 	if (cmd_coord_doc_is(what) && verb)
 		return cmd_coord_doc(&here, what, argc - 2, argv + 2);
 	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {

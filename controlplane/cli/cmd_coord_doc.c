@@ -58,12 +58,11 @@ static int show(const struct cli *cli, const char *what)
 	return CLI_OK;
 }
 
-/* {"file": its name, for errors, "text": what it holds}; malloc'd. NULL: said why. */
-static char *body_of(const struct cli *cli, const char *file)
+json_t *cmd_coord_doc_read(const struct cli *cli, const char *file)
 {
 	json_t *body;
 	size_t len;
-	char *text, *out;
+	char *text;
 	int rc = file_read_all(file, DOC_MAX, &text, &len);
 
 	if (rc) {
@@ -72,25 +71,25 @@ static char *body_of(const struct cli *cli, const char *file)
 	}
 	body = json_pack("{s:s, s:s%}", "file", file, "text", text, len);
 	free(text);
-	out = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	if (!out)
+	if (!body)
 		cli_fail(cli, CLI_FAILED, "%s: no text in UTF-8", file);
-	json_decref(body);
-	return out;
+	return body;
 }
 
 static int set(const struct cli *cli, const char *what, const char *file)
 {
 	struct localapi_answer answer;
-	char *body = body_of(cli, file);
+	json_t *body = cmd_coord_doc_read(cli, file);
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	char path[64];
 	int code;
 
-	if (!body)
+	json_decref(body);
+	if (!text)
 		return CLI_FAILED;
 	snprintf(path, sizeof(path), PREFIX "%s/set", what);
-	code = daemon_request(cli, "POST", path, body, &answer);
-	free(body);
+	code = daemon_request(cli, "POST", path, text, &answer);
+	free(text);
 	if (code != CLI_OK)
 		return code;
 	printf("%s\n", cli->json ? answer.body : "done");

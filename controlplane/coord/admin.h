@@ -6,7 +6,7 @@
  * and are answered when they are committed.
  *
  *   GET  /coord/v0/users, keys, nodes, routes, logins   200 JSON: a list
- *   GET  /coord/v0/derp, dns                            200 JSON: version, set, text, told
+ *   GET  /coord/v0/derp, dns, policy                            200 JSON: version, set, text, told
  *   GET  /coord/v0/audit                                200 JSON: the last 1,000 lines
  *   POST /coord/v0/VERB with a JSON object              200 JSON; 400, 404, 409 text
  *   GET  /health, /metrics                              also over TCP, and nothing else there

@@ -158,6 +158,8 @@ char *admin_list(const struct coord *c, const char *name, size_t *len)
 		return list_of(c, &p->logins, login_row, len);
 	if (strcmp(name, "derp") == 0)
 		return doc_of(p->derp, p->derp ? p->derp->text : c->cfg.derp_map, len);
+	if (strcmp(name, "policy") == 0)
+		return doc_of(p->policy, NULL, len);
 	if (strcmp(name, "dns") == 0)
 		return doc_of(p->dns, picture_dns_config(p), len);
 	return NULL;

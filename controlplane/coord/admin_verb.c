@@ -7,6 +7,8 @@
 
 #include "controlplane/coord/admin.h"
 #include "controlplane/coord/dns_doc.h"
+#include "controlplane/coord/policy_doc.h"
+#include "controlplane/coord/tags.h"
 #include "controlplane/tailcfg/json_in.h"
 #include "lib/base/bug.h"
 #include "lib/base/clock.h"
@@ -24,7 +26,16 @@ struct errand {
 	struct coord *coord;
 	struct admin_conn *conn;
 	char secret[sizeof(KEY_PREFIX) + SECRET_HEX]; /* of a new key: shown once */
+	char *messages;	 /* of a policy: lines; NULL: nothing was looked at */
+	bool is_dry_run; /* that it could be done is all that is asked */
 };
+
+static void errand_free(struct errand *e)
+{
+	free(e->messages);
+	sodium_memzero(e, sizeof(*e));
+	free(e);
+}
 
 static void on_done(void *arg, struct store_op *op)
 {
@@ -39,14 +50,15 @@ static void on_done(void *arg, struct store_op *op)
 	} else {
 		json_out_init(&j);
 		json_out_object(&j, NULL);
-		json_out_i64(&j, "id", op->id);
+		json_out_i64(&j, "id", e->is_dry_run ? 0 : op->id);
 		if (e->secret[0])
 			json_out_string(&j, "key", e->secret);
+		if (e->messages && e->messages[0])
+			json_out_string(&j, "warnings", e->messages);
 		json_out_end(&j);
 		admin_answer(e->conn, j.text, j.len);
 	}
-	sodium_memzero(e, sizeof(*e));
-	free(e);
+	errand_free(e);
 }
 
 /* ---- what a verb needs; each notes what is wrong ---- */
@@ -169,11 +181,14 @@ static void by_id(struct verb_input *v, struct store_op *op)
 
 static void node_register(struct verb_input *v, struct store_op *op)
 {
-	int64_t life = v->coord->cfg.key_life_ns;
+	int64_t life = v->coord->cfg.key_life_ns, user = need_user(v->in, v->root, v->coord);
+	const struct store_login *l;
 
-	need_user(v->in, v->root, v->coord);
 	op->user = need_text(v->in, v->root, "user");
 	op->name = need_text(v->in, v->root, "token");
+	l = op->name ? picture_login(&v->coord->picture, op->name) : NULL;
+	if (l && !tags_are_of_user(visibility_policy(v->coord->visibility), user, l->tags))
+		json_in_fail(v->in, "user", "an owner of the tags that the node asks for");
 	op->expiry_ns = life ? op->now_ns + life : 0;
 }
 
@@ -262,6 +277,21 @@ static void dns_set(struct verb_input *v, struct store_op *op)
 	free(config);
 }
 
+/* All that is wrong with it, or nothing is set. */
+static void policy_set(struct verb_input *v, struct store_op *op)
+{
+	const char *file = "policy";
+
+	json_in_string(v->in, v->root, "file", &file);
+	json_in_bool(v->in, v->root, "dry_run", &v->errand->is_dry_run);
+	op->id = STORE_DOC_POLICY;
+	op->text = need_text(v->in, v->root, "text");
+	if (!json_in_failed(v->in) && op->text &&
+	    policy_doc_check(visibility_policy(v->coord->visibility), file, op->text,
+			     &v->errand->messages))
+		json_in_fail(v->in, "text", "a policy without errors");
+}
+
 static void backup(struct verb_input *v, struct store_op *op)
 {
 	op->name = need_text(v->in, v->root, "file");
@@ -295,6 +325,7 @@ static const struct {
 	{"routes/withdraw", STORE_ROUTE_APPROVE, route},
 	{"derp/set", STORE_DOC_SET, derp_set},
 	{"dns/set", STORE_DOC_SET, dns_set},
+	{"policy/set", STORE_DOC_SET, policy_set},
 	{"backup", STORE_BACKUP, backup},
 	{"audit", STORE_AUDIT_LIST, audit},
 };
@@ -318,9 +349,15 @@ static void start(struct coord *c, struct admin_conn *conn, unsigned index, stru
 	e->conn = conn;
 	verbs[index].fill(&(struct verb_input){in, root, c, e}, op);
 	if (json_in_failed(in)) {
-		free(e);
+		admin_refuse(conn, -EINVAL,
+			     e->messages && e->messages[0] ? e->messages : in->error);
+		errand_free(e);
 		store_op_free(op);
-		admin_refuse(conn, -EINVAL, in->error);
+		return;
+	}
+	if (e->is_dry_run) {
+		on_done(e, op);
+		store_op_free(op);
 		return;
 	}
 	op->done = on_done;

@@ -328,6 +328,7 @@ int coord_open(struct coord *c, const struct coord_config *cfg)
 	if (rc)
 		return rc;
 	reg.store = c->store;
+	reg.visibility = c->visibility;
 	c->registrar = registrar_new(&reg);
 	if (!c->registrar)
 		return -ENOMEM;

@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "controlplane/coord/register_call.h"
+#include "controlplane/coord/tags.h"
 #include "lib/base/log.h"
 
 #define LOGIN_LIFE_NS (3600ll * 1000000000)
@@ -85,6 +86,11 @@ static int64_t new_expiry(const struct register_call *c)
 	return c->expiry_ns && (!expiry || c->expiry_ns < expiry) ? c->expiry_ns : expiry;
 }
 
+static const struct policy_live *policy(const struct register_call *c)
+{
+	return visibility_policy(c->reg->cfg.visibility);
+}
+
 static void by_key(struct register_call *c, const char *auth_key)
 {
 	struct store_op *op = op_of(c, STORE_NODE_REGISTER);
@@ -97,6 +103,8 @@ static void by_key(struct register_call *c, const char *auth_key)
 	op->has_hash = true;
 	op->expiry_ns = new_expiry(c);
 	op->text = strdup(c->report.tags);
+	if (!tags_are_none(c->report.tags))
+		op->owners = tags_owners(policy(c), c->reg->cfg.picture, c->report.tags);
 	give_report(c, op);
 	submit(c, op, on_registered);
 }
@@ -142,7 +150,8 @@ static void by_hand(struct register_call *c)
 		}
 	}
 	op = waiting < LOGINS_MAX ? op_of(c, STORE_LOGIN_CREATE) : NULL;
-	if (!op || strcmp(c->report.tags, "[]") != 0) {
+	/* Whose they are is asked of whoever admits it. */
+	if (!op || !tags_are_defined(policy(c), c->report.tags)) {
 		register_answer_error(c,
 				      !op ? "too many logins wait" : register_error_text(-EPERM));
 		store_op_free(op);
@@ -151,6 +160,7 @@ static void by_hand(struct register_call *c)
 	randombytes_buf(random, sizeof(random));
 	sodium_bin2hex(c->token, sizeof(c->token), random, sizeof(random));
 	op->name = strdup(c->token);
+	op->tags = strdup(c->report.tags);
 	give_report(c, op);
 	submit(c, op, on_login_made);
 }
@@ -189,6 +199,46 @@ static void change_expiry(struct register_call *c, const struct picture_node *n,
 	submit(c, op, on_expired);
 }
 
+static void on_retagged(void *arg, struct store_op *op)
+{
+	struct register_call *c = arg;
+	const struct picture_node *n;
+
+	if (!back_from_store(c))
+		return;
+	n = op->result ? NULL : picture_node(c->reg->cfg.picture, op->id);
+	if (n)
+		register_answer(c, &(struct register_verdict){.node = n});
+	else
+		register_answer_error(c, register_error_text(op->result ? op->result : -EIO));
+	register_call_release(c);
+}
+
+/*
+ * A node that is in asks for other tags than it has, and may have them. Of one that may
+ * not this is no error: it asks at each of its starts, also after its tags were changed.
+ */
+static bool is_retagged(struct register_call *c, const struct picture_node *n)
+{
+	const char *tags = c->report.tags;
+	struct store_op *op;
+
+	if (tags_are_none(tags) || strcmp(tags, n->row->tags) == 0)
+		return false;
+	if (!tags_are_for_node(policy(c), n, tags)) {
+		log_info("register.tags", "node=%lld asked=%s error=\"%s\"", (long long)n->row->id,
+			 tags, register_error_text(-EPERM));
+		return false;
+	}
+	op = op_of(c, STORE_NODE_TAG);
+	if (!op)
+		return false;
+	op->id = n->row->id;
+	op->tags = strdup(tags);
+	submit(c, op, on_retagged);
+	return true;
+}
+
 static void known_node(struct register_call *c, const struct picture_node *n)
 {
 	int64_t now = c->reg->cfg.now_ns();
@@ -197,7 +247,7 @@ static void known_node(struct register_call *c, const struct picture_node *n)
 		register_answer(c, &(struct register_verdict){.node = n, .is_expired = true});
 	else if (c->expiry_ns && (!n->row->expiry_ns || c->expiry_ns < n->row->expiry_ns))
 		change_expiry(c, n, false);
-	else
+	else if (!is_retagged(c, n))
 		register_answer(c, &(struct register_verdict){.node = n});
 }
 

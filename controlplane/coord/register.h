@@ -11,10 +11,11 @@
 #ifndef CONTROLPLANE_COORD_REGISTER_H
 #define CONTROLPLANE_COORD_REGISTER_H
 
-#include "controlplane/coord/picture.h"
+#include "controlplane/coord/visibility.h"
 
 struct register_config {
 	const struct picture *picture;
+	struct visibility *visibility;
 	struct store *store;
 	const char *url;	 /* what clients are shown begins with it; no '/' at its end */
 	int64_t key_life_ns;	 /* of node keys that a user's login brought; 0: for ever */

@@ -75,6 +75,7 @@ void store_op_free(struct store_op *op)
 	free(op->host);
 	free(op->text);
 	free(op->tags);
+	free(op->owners);
 	free(op->hostinfo);
 	free(op->endpoints);
 	free(op->routes);

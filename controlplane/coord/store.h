@@ -39,7 +39,9 @@ enum store_op_kind {
 	 *                      login's token) with user = its name;
 	 *                      machine, node_key, host, hostinfo, routes,
 	 *                      tags, expiry_ns, version, is_ephemeral;
-	 *                      text = tags asked for (-EPERM: not the key's)
+	 *                      text = tags asked for (-EPERM: not the key's);
+	 *                      owners: users whose keys without
+	 *                      tags may give them;
 	 *                      -ENOKEY, -EKEYEXPIRED, -EKEYREVOKED (used),
 	 *                      -EADDRINUSE (the node key is another
 	 *                      machine's), -ENOSPC (no address left)
@@ -90,6 +92,7 @@ struct store_op {
 	char *actor; /* who asks, for the audit: always */
 	char *name, *user, *host, *text;
 	char *tags, *hostinfo, *endpoints, *routes; /* JSON; routes: masked prefixes */
+	char *owners;				    /* JSON: ids of users */
 	uint8_t hash[STORE_HASH_BYTES];
 	bool has_hash;
 	struct key machine, node_key, disco, network_lock;

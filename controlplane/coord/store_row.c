@@ -27,6 +27,7 @@ void store_row_free(enum store_table table, void *row)
 		free(((struct store_key *)row)->tags);
 		break;
 	case STORE_LOGIN:
+		free(((struct store_login *)row)->tags);
 		free(((struct store_login *)row)->token);
 		break;
 	case STORE_DOC:

@@ -69,6 +69,7 @@ struct store_route {
 struct store_login {
 	int64_t id;
 	char *token; /* what stands in the URL */
+	char *tags;  /* JSON: a list; what the node asks for */
 	struct key machine, node_key;
 	int64_t created_ns;
 };

@@ -175,9 +175,25 @@ static int use_key(struct store_sqlite *b, int64_t key_id)
 	return rc == -EEXIST ? -EKEYREVOKED : rc;
 }
 
-/* What a node asks for beside its key must be among what the key gives. */
-static int check_tags(struct store_sqlite *b, const char *asked, const char *given)
+/* The key's user owns what is asked for. 1 = it does. */
+static int is_owner(struct store_sqlite *b, const struct store_op *op, int64_t user_id)
 {
+	sqlite3_stmt *st = sql_bind(b, "SELECT 1 FROM json_each(?1) WHERE value = ?2", "ti",
+				    op->owners ? op->owners : "[]", user_id);
+	int rc = sql_step(b, st);
+
+	sqlite3_reset(st);
+	return rc;
+}
+
+/*
+ * What a node asks for beside its key must be among what the key gives; a key without
+ * tags gives what its user owns.
+ */
+static int check_tags(struct store_sqlite *b, const struct store_op *op, const struct admission *a,
+		      const char **tags)
+{
+	const char *asked = op->text, *given = a->tags;
 	sqlite3_stmt *st = sql_bind(b,
 				    "SELECT 1 FROM json_each(?1) WHERE value NOT IN"
 				    " (SELECT value FROM json_each(?2))",
@@ -185,7 +201,12 @@ static int check_tags(struct store_sqlite *b, const char *asked, const char *giv
 	int rc = sql_step(b, st);
 
 	sqlite3_reset(st);
-	return rc == 1 ? -EPERM : rc;
+	if (rc != 1 || strcmp(given, "[]") != 0)
+		return rc == 1 ? -EPERM : rc;
+	rc = is_owner(b, op, a->user_id);
+	if (rc == 1)
+		*tags = asked;
+	return rc == 1 ? 0 : rc ? rc : -EPERM;
 }
 
 static int next_address(struct store_sqlite *b, uint32_t *out)
@@ -272,12 +293,13 @@ static int register_admitted(struct store_sqlite *b, struct store_op *op, struct
 {
 	struct known_node known;
 	const char *tags = a->tags && strcmp(a->tags, "[]") ? a->tags : op->tags ? op->tags : "[]";
-	int64_t expiry_ns = strcmp(tags, "[]") ? 0 : op->expiry_ns;
+	int64_t expiry_ns;
 	int found = find_node(b, op, a->user_id, &known);
 	int rc = found < 0 ? found : 0;
 
 	if (!rc && a->key_id && op->text)
-		rc = check_tags(b, op->text, a->tags);
+		rc = check_tags(b, op, a, &tags);
+	expiry_ns = strcmp(tags, "[]") ? 0 : op->expiry_ns;
 	/*
 	 * A client shows its key at each attempt of a login, also with another node key: it
 	 * is not used again, but a new node key needs one that has not expired.

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "controlplane/coord/store_sqlite_sql.h"
 #include "lib/base/bug.h"
 #include "lib/base/json_out.h"
@@ -115,6 +117,8 @@ static int node_seen(struct store_sqlite *b, struct store_op *op)
 
 static int doc_set(struct store_sqlite *b, struct store_op *op)
 {
+	static const char *const names[] = {
+		[STORE_DOC_POLICY] = "policy", [STORE_DOC_DERP] = "derp", [STORE_DOC_DNS] = "dns"};
 	int rc = sql_run(b,
 			 "INSERT INTO docs(kind, text, created) SELECT ?1, ?2, ?3 WHERE ?4 = 0"
 			 " OR NOT EXISTS (SELECT 1 FROM docs WHERE kind = ?1 AND text = ?2)",
@@ -122,6 +126,9 @@ static int doc_set(struct store_sqlite *b, struct store_op *op)
 
 	if (!rc && !sqlite3_changes(b->db))
 		return -EEXIST;
+	/* For the audit: the id becomes the version's. */
+	if (!op->name && op->id > 0 && op->id < (int64_t)ARRAY_SIZE(names))
+		op->name = strdup(names[op->id]);
 	op->id = sqlite3_last_insert_rowid(b->db);
 	return rc;
 }
@@ -200,6 +207,18 @@ static const struct {
 	[STORE_BACKUP] = {backup, NULL},
 };
 
+/* Which text it was; the text itself is the version of that number. */
+static void add_digest(char *subject, size_t size, const char *text)
+{
+	uint8_t hash[crypto_hash_sha256_BYTES];
+	char hex[2 * sizeof(hash) + 1];
+	size_t n = strlen(subject);
+
+	crypto_hash_sha256(hash, (const uint8_t *)text, strlen(text));
+	snprintf(subject + n, size - n, " sha256=%s",
+		 sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash)));
+}
+
 static int write_audit(struct store_sqlite *b, const struct store_op *op)
 {
 	bool has_prefix = op->text && op->kind != STORE_DOC_SET && op->kind != STORE_NODE_REGISTER;
@@ -215,6 +234,8 @@ static int write_audit(struct store_sqlite *b, const struct store_op *op)
 			 ? list_or_empty(op->tags)
 			 : "",
 		 has_prefix ? " prefix=" : "", has_prefix ? op->text : "");
+	if (op->kind == STORE_DOC_SET)
+		add_digest(subject, sizeof(subject), op->text);
 	if (op->kind == STORE_ROUTE_APPROVE && !op->is_approved)
 		strncat(subject, " approved=no", sizeof(subject) - strlen(subject) - 1);
 	return sql_run(b, "INSERT INTO audit(at, actor, action, subject) VALUES(?1, ?2, ?3, ?4)",

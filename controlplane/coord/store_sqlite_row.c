@@ -11,7 +11,7 @@
 	" address, created, expiry, seen, key_id, home, version, ephemeral FROM nodes"
 #define KEYS   "SELECT id, user_id, uses, uses_max, tags, created, expiry, ephemeral FROM keys"
 #define ROUTES "SELECT id, node_id, prefix, advertised, approved, is_primary FROM routes"
-#define LOGINS "SELECT id, token, machine, node_key, created FROM logins"
+#define LOGINS "SELECT id, token, machine, node_key, created, tags FROM logins"
 #define DOCS   "SELECT id, kind, text, created FROM docs"
 #define BY_ID  " WHERE id = ?1"
 
@@ -95,6 +95,7 @@ static void *login_of(sqlite3_stmt *st)
 	sql_key(st, 2, &l->machine);
 	sql_key(st, 3, &l->node_key);
 	l->created_ns = sqlite3_column_int64(st, 4);
+	l->tags = sql_text(st, 5);
 	return l;
 }
 

@@ -102,6 +102,11 @@ void policy_attributes(const struct policy *p, const struct policy_world *world,
 /* May this user put the tag on a node? */
 bool policy_may_tag(const struct policy *p, const struct policy_world *world, uint32_t user,
 		    const char *tag);
+/* Does the policy define the tag? */
+bool policy_has_tag(const struct policy *p, const char *tag);
+/* May this node, as it is, have the tag: is it an owner? */
+bool policy_may_retag(const struct policy *p, const struct policy_world *world, uint32_t node,
+		      const char *tag);
 /*
  * Runs the file's tests. 0, or -EINVAL with each failing line in the report, or -ENOMEM.
  */

@@ -438,6 +438,18 @@ bool policy_live_may_tag(const struct policy_live *l, int64_t user, const char *
 	return l->policy && at >= 0 && policy_may_tag(l->policy, &l->world, (uint32_t)at, tag);
 }
 
+bool policy_live_has_tag(const struct policy_live *l, const char *tag)
+{
+	return l->policy && policy_has_tag(l->policy, tag);
+}
+
+bool policy_live_may_retag(const struct policy_live *l, int64_t id, const char *tag)
+{
+	uint32_t slot = live_slot(l, id);
+
+	return l->policy && slot != LIVE_NONE && policy_may_retag(l->policy, &l->world, slot, tag);
+}
+
 int policy_live_run_tests(const struct policy_live *l, const struct policy *p,
 			  struct policy_report *report)
 {

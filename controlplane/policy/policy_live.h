@@ -76,7 +76,9 @@ bool policy_live_has_ipv4(const struct policy_live *l, int64_t id);
 void policy_live_attributes(const struct policy_live *l, int64_t id,
 			    void (*fn)(void *arg, const char *name), void *arg);
 bool policy_live_approves(const struct policy_live *l, int64_t id, const struct prefix *route);
+bool policy_live_has_tag(const struct policy_live *l, const char *tag);
 bool policy_live_may_tag(const struct policy_live *l, int64_t user, const char *tag);
+bool policy_live_may_retag(const struct policy_live *l, int64_t id, const char *tag);
 int policy_live_run_tests(const struct policy_live *l, const struct policy *p,
 			  struct policy_report *report);
 

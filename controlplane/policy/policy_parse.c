@@ -105,6 +105,16 @@ static bool is_list(struct reading *r, const struct hujson_value *v)
 
 /* ---- names that others use ---- */
 
+/* "name@" is the user whose login is the name alone. */
+static void add_member(struct reading *r, struct group *g, const char *login)
+{
+	size_t len = strlen(login);
+
+	g->members[g->count] = login[len - 1] == '@' ? policy_text(r, login, len - 1) : login;
+	if (g->members[g->count])
+		g->count++;
+}
+
 static void read_groups(struct reading *r, const struct hujson_value *object)
 {
 	struct policy *p = r->p;
@@ -136,7 +146,7 @@ static void read_groups(struct reading *r, const struct hujson_value *object)
 						"\"%.60s\" is no login: groups hold logins only",
 						login);
 			else
-				g->members[g->count++] = login;
+				add_member(r, g, login);
 		}
 		if (!v->count)
 			policy_warn(r, v->key_place, "%.60s has no members", g->name);

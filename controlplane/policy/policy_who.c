@@ -70,6 +70,14 @@ void policy_attributes(const struct policy *p, const struct policy_world *world,
 		fn(arg, "disable-ipv4");
 }
 
+static const struct tag_owner *tag_of(const struct policy *p, const char *tag)
+{
+	for (uint32_t i = 0; i < p->tag_count; i++)
+		if (strcmp(p->tags[i].tag, tag) == 0)
+			return &p->tags[i];
+	return NULL;
+}
+
 static bool is_user_in(const struct policy *p, const struct policy_world *w,
 		       const struct selectors *owners, uint32_t user, unsigned depth)
 {
@@ -80,25 +88,51 @@ static bool is_user_in(const struct policy *p, const struct policy_world *w,
 
 	for (uint32_t i = 0; i < owners->count; i++) {
 		const struct selector *s = &owners->list[i];
+		const struct tag_owner *t;
 
 		if (s->kind != SELECT_TAG) {
 			if (selector_has_node(p, &alone, s, 0))
 				return true;
 			continue;
 		}
-		for (uint32_t k = 0; depth && k < p->tag_count; k++)
-			if (strcmp(p->tags[k].tag, s->text) == 0 &&
-			    is_user_in(p, w, &p->tags[k].owners, user, depth - 1))
-				return true;
+		t = tag_of(p, s->text);
+		if (depth && t && is_user_in(p, w, &t->owners, user, depth - 1))
+			return true;
 	}
 	return false;
+}
+
+bool policy_has_tag(const struct policy *p, const char *tag)
+{
+	return tag_of(p, tag) != NULL;
 }
 
 bool policy_may_tag(const struct policy *p, const struct policy_world *world, uint32_t user,
 		    const char *tag)
 {
-	for (uint32_t i = 0; i < p->tag_count; i++)
-		if (strcmp(p->tags[i].tag, tag) == 0)
-			return is_user_in(p, world, &p->tags[i].owners, user, 8);
+	const struct tag_owner *t = tag_of(p, tag);
+
+	return t && is_user_in(p, world, &t->owners, user, 8);
+}
+
+static bool is_node_in(const struct policy *p, const struct policy_world *w,
+		       const struct selectors *owners, uint32_t node, unsigned depth)
+{
+	for (uint32_t i = 0; i < owners->count; i++) {
+		const struct selector *s = &owners->list[i];
+		const struct tag_owner *t = s->kind == SELECT_TAG ? tag_of(p, s->text) : NULL;
+
+		if (selector_has_node(p, w, s, node) ||
+		    (t && depth && is_node_in(p, w, &t->owners, node, depth - 1)))
+			return true;
+	}
 	return false;
+}
+
+bool policy_may_retag(const struct policy *p, const struct policy_world *world, uint32_t node,
+		      const char *tag)
+{
+	const struct tag_owner *t = tag_of(p, tag);
+
+	return t && is_node_in(p, world, &t->owners, node, 8);
 }
