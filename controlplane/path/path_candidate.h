@@ -32,6 +32,7 @@ struct path_candidate {
 	uint8_t heard_tx[DISCO_TX_ID_BYTES];
 	uint64_t heard_ns;   /* last ping from there */
 	uint64_t pinged_ns;  /* last ping to there */
+	uint64_t backed_ns;  /* last ping to there because of one from there */
 	uint64_t ponged_ns;  /* last pong to a ping to there */
 	uint64_t latency_ns; /* of that pong */
 };

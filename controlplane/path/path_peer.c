@@ -222,6 +222,19 @@ static void doubt(struct path_peer *p, uint64_t now_ns)
 		p->trust_until_ns = until_ns;
 }
 
+/*
+ * Every candidate, and the best in any case: that it answered a moment ago says nothing of now. The
+ * caller sees to it that this happens at most every PATH_FORCED_NS.
+ */
+static void ping_forced(struct path_peer *p, uint64_t now_ns)
+{
+	const struct path_candidate *best = path_candidate_find(&p->candidates, &p->best.at);
+
+	ping_all(p, PATH_FORCED_NS, now_ns);
+	if (best && best->pinged_ns != now_ns)
+		send_ping(p, &p->best.at, now_ns);
+}
+
 /* A leaky bucket over all pings of the peer. */
 static bool may_answer(struct path_peer *p, uint64_t now_ns)
 {
@@ -273,10 +286,15 @@ static void on_ping(struct path_peer *p, const struct disco_msg *m, const struct
 	}
 	memcpy(k->heard_tx, m->ping.tx_id, DISCO_TX_ID_BYTES);
 	k->heard_ns = now_ns;
-	/* The peer's NAT is open towards us this moment: do not leave it to the next round. */
+	/*
+	 * The peer's NAT is open towards us this moment: do not leave it to the next round. A ping
+	 * of ours from before, however short, met a closed one.
+	 */
 	if (is_active(p, now_ns) && !is_trusted(p, now_ns) &&
-	    (!k->pinged_ns || now_ns - k->pinged_ns >= PATH_BACK_NS))
+	    (!k->backed_ns || now_ns - k->backed_ns >= PATH_BACK_NS)) {
+		k->backed_ns = now_ns;
 		send_ping(p, from, now_ns);
+	}
 }
 
 /* A pong may come back another way than its ping went; what it says is of the ping's. */
@@ -336,7 +354,12 @@ static void on_call(struct path_peer *p, const struct disco_msg *m, const struct
 			path_candidate_add(&p->candidates, &e, PATH_FROM_CALL);
 	}
 	/* Each address once in this time: a flood of calls makes no flood of pings. */
-	ping_all(p, PATH_FORCED_NS, now_ns);
+	if (p->called_ns && now_ns - p->called_ns < PATH_FORCED_NS) {
+		ping_all(p, PATH_FORCED_NS, now_ns);
+		return;
+	}
+	p->called_ns = now_ns;
+	ping_forced(p, now_ns);
 	doubt(p, now_ns);
 }
 
@@ -381,7 +404,7 @@ void path_peer_on_silence(struct path_peer *p, uint64_t now_ns)
 	update_use(p, now_ns);
 	if (!p->has_box)
 		return;
-	ping_all(p, PATH_FORCED_NS, now_ns);
+	ping_forced(p, now_ns);
 	p->full_ns = now_ns;
 	/* What STUN said before need not hold: a NAT that lost our mapping looks just like this. */
 	if (region_of(p)) {

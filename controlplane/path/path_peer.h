@@ -108,7 +108,8 @@ struct path_peer {
 	uint64_t active_ns;    /* last activity; 0: never */
 	uint64_t heartbeat_ns; /* next one; 0: not running */
 	uint64_t full_ns;      /* last round over all candidates; 0: none yet */
-	uint64_t forced_ns;    /* last forced round */
+	uint64_t forced_ns;    /* last round forced by silence */
+	uint64_t called_ns;    /* last round forced by a call */
 	bool call_waits;       /* for fresh endpoints */
 	uint64_t answer_ns;    /* answers are paid up to here (a leaky bucket) */
 

@@ -478,6 +478,69 @@ static void call_brings_candidates(void **state)
 	assert_int_equal(rig.p.candidates.count, 3);
 }
 
+/*
+ * The best is pinged by silence and by a call even if it answered a moment ago: without the ping
+ * its doubted trust would not come back before the next heartbeat.
+ */
+static void doubt_always_asks(void **state)
+{
+	struct endpoint one = at(1);
+	struct disco_msg call = {.type = DISCO_CALL_ME_MAYBE,
+				 .call = {.endpoints = &one, .count = 1}};
+	unsigned pings;
+
+	(void)state;
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	run_to(START + 4 * MS);
+	give_pong(0);
+	for (int by_call = 0; by_call < 2; by_call++) {
+		/* Just after a heartbeat that was answered. */
+		path_peer_on_activity(&rig.p, rig.now_ns);
+		run_to(START + (by_call ? 6 : 3) * SEC);
+		give_pong(rig.pings - 1);
+		run_to(rig.now_ns + 200 * MS);
+		assert_int_equal(rig.use.region, 0);
+		pings = rig.pings;
+		if (by_call)
+			assert_int_equal(give(&call, NULL), 0);
+		else
+			path_peer_on_silence(&rig.p, rig.now_ns);
+		assert_true(rig.pings > pings);
+		assert_true(endpoint_equal(&rig.to[rig.pings - 1], &one));
+		give_pong(rig.pings - 1);
+		run_to(rig.now_ns + 200 * MS);
+		assert_int_equal(rig.use.region, 0);
+	}
+	/* A second call at once asks nothing, so it casts no doubt. */
+	pings = rig.pings;
+	assert_int_equal(give(&call, NULL), 0);
+	run_to(rig.now_ns + 200 * MS);
+	assert_int_equal(rig.pings, pings);
+	assert_int_equal(rig.use.region, 0);
+}
+
+/* A ping that came just after one of ours is answered by a ping: ours met a closed NAT. */
+static void pings_back_at_once(void **state)
+{
+	struct endpoint from = at(1);
+
+	(void)state;
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_int_equal(rig.pings, 2);
+	run_to(START + 2 * MS);
+	give_ping(1, &from);
+	assert_int_equal(rig.pings, 3);
+	give_ping(2, &from); /* not again */
+	assert_int_equal(rig.pings, 3);
+	run_to(START + 13 * MS);
+	give_ping(3, &from);
+	assert_int_equal(rig.pings, 4);
+	give_pong(3);
+	run_to(START + 30 * MS);
+	give_ping(4, &from); /* trusted */
+	assert_int_equal(rig.pings, 4);
+}
+
 static void answers_pings_within_bounds(void **state)
 {
 	struct endpoint from = at(50), own = rig.own;
@@ -602,6 +665,8 @@ int main(int argc, char **argv)
 		RULE(trust_and_heartbeat),
 		RULE(silence_goes_by_derp),
 		RULE(call_brings_candidates),
+		RULE(doubt_always_asks),
+		RULE(pings_back_at_once),
 		RULE(answers_pings_within_bounds),
 		RULE(counts_forged),
 		RULE(key_change_and_link_change),
