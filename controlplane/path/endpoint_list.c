@@ -16,6 +16,17 @@ static bool has(const struct endpoint_list *l, const struct endpoint *e)
 	return false;
 }
 
+/*
+ * The mesh's own IPv4 range: a relay that sees us there was asked through the tunnel, and so would
+ * peers reach us, a tunnel in a tunnel. (The IPv6 range is never allowed.)
+ */
+static bool is_mesh(const struct ip_addr *a)
+{
+	static const struct prefix mesh = {{AF_INET, {100, 64}}, 10};
+
+	return prefix_contains(&mesh, a);
+}
+
 /* The first source that names an endpoint says its type; what no peer would take is left out. */
 static void add(struct endpoint_list *l, const struct endpoint *e, enum endpoint_type type,
 		uint64_t seen_ns)
@@ -27,13 +38,15 @@ static void add(struct endpoint_list *l, const struct endpoint *e, enum endpoint
 
 static void add_stun(struct endpoint_list *l, const struct endpoint_sources *s, uint64_t now_ns)
 {
-	for (size_t i = 0; i < s->stun_count; i++)
-		add(l, &s->stun[i], ENDPOINT_STUN, now_ns);
+	for (size_t i = 0; i < s->stun_count; i++) {
+		if (!is_mesh(&s->stun[i].addr))
+			add(l, &s->stun[i], ENDPOINT_STUN, now_ns);
+	}
 	/* Someone may have forwarded our port by hand on a NAT that else picks ports at will. */
 	for (size_t i = 0; i < s->stun_count && s->is_mapping_varying && s->is_port_fixed; i++) {
 		struct endpoint guess = {s->stun[i].addr, s->port4};
 
-		if (guess.addr.family != AF_INET)
+		if (guess.addr.family != AF_INET || is_mesh(&guess.addr))
 			continue;
 		add(l, &guess, ENDPOINT_STUN4_LOCAL_PORT, now_ns);
 		break;

@@ -255,6 +255,11 @@ static void lists_own_endpoints(void **state)
 	}
 	assert_int_equal(l.count, 6 + 1); /* six of the one address, and the local one */
 	assert_true(endpoint_equal(&l.at[0].at, &stun[0]));
+
+	/* A relay that was asked through the tunnel saw our mesh address. */
+	stun[0] = (struct endpoint){{AF_INET, {100, 64, 0, 2}}, 41641};
+	s.is_port_fixed = true;
+	assert_false(endpoint_list_update(&l, &s, START + 334 * SEC));
 }
 
 /* One engine, and its peer's side of the box. */
