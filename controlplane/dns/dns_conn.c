@@ -220,8 +220,7 @@ static bool look(struct dns_conn *c)
 	    uv_fileno((uv_handle_t *)&c->tcp, &fd))
 		return false;
 	c->client.ifindex = ifindex_of(fd, (uint8_t)ss.ss_family);
-	/* What cannot be told apart from the tunnel's is treated as such. */
-	if (s->tunnel && (!c->client.ifindex || dns_server_is_tunnel(s, c->client.ifindex))) {
+	if (dns_server_is_from_tunnel(s, c->client.ifindex, &c->client.from.addr)) {
 		s->counters.from_tunnel++;
 		return false;
 	}

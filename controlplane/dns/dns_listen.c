@@ -58,7 +58,7 @@ static bool take_datagram(struct dns_listener *l)
 		return true;
 	}
 	client.ifindex = ifindex_of(&msg);
-	if (dns_server_is_tunnel(s, client.ifindex))
+	if (dns_server_is_from_tunnel(s, client.ifindex, &client.from.addr))
 		s->counters.from_tunnel++;
 	else
 		dns_server_take(s, data, (size_t)n, &client);

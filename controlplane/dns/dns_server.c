@@ -19,9 +19,29 @@
 #define OPCODE(flags) ((flags) >> 11 & 0xf)
 #define TYPE_IXFR     251
 
-bool dns_server_is_tunnel(const struct dns_server *s, uint32_t ifindex)
+/* Of this host: it can be bound without IP_FREEBIND. */
+static bool is_own(const struct ip_addr *a)
 {
-	return s->tunnel && ifindex == s->tunnel;
+	const struct endpoint any_port = {.addr = *a};
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(&any_port, &ss);
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_bound = fd >= 0 && bind(fd, (struct sockaddr *)&ss, len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is_bound;
+}
+
+/*
+ * What this host sends to an address of its own is looped back, but the kernel names the
+ * interface that has the address, which is the TUN. Its source tells: a packet that
+ * comes in with a source of ours is dropped by the kernel as a martian.
+ */
+bool dns_server_is_from_tunnel(const struct dns_server *s, uint32_t ifindex,
+			       const struct ip_addr *source)
+{
+	return s->tunnel && (!ifindex || ifindex == s->tunnel) && !is_own(source);
 }
 
 void dns_server_set_tunnel(struct dns_server *s, uint32_t ifindex)
@@ -135,7 +155,8 @@ static bool is_too_many(const struct dns_server *s, const struct dns_client *c)
 
 	if (s->request_count >= DNS_REQUESTS_MAX)
 		return true;
-	if (c->ifindex == LOOPBACK)
+	/* This host itself, by whatever interface the kernel says. */
+	if (c->ifindex == LOOPBACK || c->ifindex == s->tunnel)
 		return false;
 	for (const struct dns_request *r = s->requests; r; r = r->next)
 		same += addr_equal(&r->client.from.addr, &c->from.addr);

@@ -74,8 +74,9 @@ bool dns_server_take(struct dns_server *s, const uint8_t *msg, size_t len,
 		     const struct dns_client *client);
 /* Drops the requests of a connection that goes. */
 void dns_server_drop(struct dns_server *s, const struct dns_conn *conn);
-/* Packets of this interface are not answered. */
-bool dns_server_is_tunnel(const struct dns_server *s, uint32_t ifindex);
+/* It came out of the tunnel, and is not answered. ifindex 0: not known. */
+bool dns_server_is_from_tunnel(const struct dns_server *s, uint32_t ifindex,
+			       const struct ip_addr *source);
 
 /* Opens the sockets that are not open, and says in listen_problem what was refused. */
 void dns_listen_all(struct dns_server *s);
