@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
 #include "controlplane/node/dp_path.h"
+#include "controlplane/node/link_plan.h"
 #include "controlplane/node/packets.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -98,6 +101,35 @@ static void act(void *ctx, const struct path_action *a)
 	}
 }
 
+/*
+ * Which source would the kernel take for a packet of our sockets? One of the mesh's
+ * addresses means that it leaves by the TUN.
+ */
+static bool is_outside(void *ctx, const struct endpoint *to)
+{
+	const struct peer_ways *pw = ctx;
+	const struct node_config *cfg = pw->peer->node->config;
+	const unsigned mark = LINK_FWMARK;
+	struct sockaddr_storage ss;
+	socklen_t len = endpoint_to_sockaddr(to, &ss);
+	struct endpoint source = {0};
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return true;
+	setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	if (!connect(fd, (struct sockaddr *)&ss, len)) {
+		len = sizeof(ss);
+		if (!getsockname(fd, (struct sockaddr *)&ss, &len))
+			endpoint_from_sockaddr((const struct sockaddr *)&ss, len, &source);
+	}
+	close(fd);
+	for (uint32_t i = 0; i < cfg->address_count; i++)
+		if (addr_equal(&cfg->addresses[i].addr, &source.addr))
+			return false;
+	return true;
+}
+
 void peer_ways_settle(struct peer_ways *pw)
 {
 	struct endpoint gone = pw->unreachable;
@@ -126,7 +158,8 @@ struct path_peer *peer_ways_wake(struct peer_ways *pw)
 	pw->engine = malloc(sizeof(*pw->engine));
 	if (!pw->engine)
 		return NULL;
-	pw->env = (struct path_env){.ctx = pw, .random = random_fill, .act = act};
+	pw->env = (struct path_env){
+		.ctx = pw, .random = random_fill, .act = act, .is_outside = is_outside};
 	path_peer_init(pw->engine, &pw->env, &pw->peer->node->ways->self);
 	tell_node(pw);
 	return pw->engine;

@@ -63,6 +63,11 @@ static struct path_ping *free_ping(struct path_peer *p)
 	return oldest;
 }
 
+static bool is_outside(const struct path_peer *p, const struct endpoint *e)
+{
+	return !p->env->is_outside || p->env->is_outside(p->env->ctx, e);
+}
+
 /* to: NULL for DERP, by the peer's region. */
 static void send_ping(struct path_peer *p, const struct endpoint *to, uint64_t now_ns)
 {
@@ -70,11 +75,13 @@ static void send_ping(struct path_peer *p, const struct endpoint *to, uint64_t n
 	struct path_candidate *k = to ? path_candidate_find(&p->candidates, to) : NULL;
 	struct disco_msg m = {.type = DISCO_PING, .ping.has_node_key = true};
 
+	if (k)
+		k->pinged_ns = now_ns;
+	if (to && !is_outside(p, to))
+		return; /* a route into the tunnel came after the address */
 	p->env->random(p->env->ctx, ping->tx_id, sizeof(ping->tx_id));
 	ping->to = to ? *to : (struct endpoint){0};
 	ping->sent_ns = now_ns;
-	if (k)
-		k->pinged_ns = now_ns;
 	memcpy(m.ping.tx_id, ping->tx_id, sizeof(ping->tx_id));
 	memcpy(m.ping.node_key, p->self->node.bytes, KEY_BYTES);
 	p->counters.pings_sent++;
@@ -148,7 +155,7 @@ void path_peer_fini(struct path_peer *p)
 
 static bool is_allowed(struct path_peer *p, const struct endpoint *e)
 {
-	bool is_good = path_addr_is_allowed(e);
+	bool is_good = path_addr_is_allowed(e) && is_outside(p, e);
 
 	for (size_t i = 0; is_good && i < p->self->endpoint_count; i++)
 		is_good = !endpoint_equal(e, &p->self->endpoints[i]);

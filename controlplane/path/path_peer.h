@@ -67,6 +67,12 @@ struct path_env {
 	void *ctx;
 	void (*random)(void *ctx, void *buf, size_t len);
 	void (*act)(void *ctx, const struct path_action *action);
+	/*
+	 * Does a packet to there leave this machine outside of the tunnel? A peer tells of its LAN
+	 * addresses too, and where its routes are accepted they lie behind the tunnel: a way
+	 * through it would carry itself. NULL: always.
+	 */
+	bool (*is_outside)(void *ctx, const struct endpoint *to);
 };
 
 /* This node, shared by all its peers' engines; the owner keeps it up to date. */

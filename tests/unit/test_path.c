@@ -272,10 +272,17 @@ static struct rig {
 	struct key peer;
 	uint64_t now_ns;
 	struct path_action use, pong;
+	struct endpoint inside; /* routed into the tunnel */
 	unsigned pings, pongs, calls, needs;
 	uint8_t tx[256][DISCO_TX_ID_BYTES];
 	struct endpoint to[256];
 } rig;
+
+static bool is_outside(void *ctx, const struct endpoint *to)
+{
+	(void)ctx;
+	return !endpoint_equal(to, &rig.inside);
+}
 
 static void fill(void *ctx, void *buf, size_t len)
 {
@@ -319,7 +326,8 @@ static int setup(void **state)
 	(void)state;
 	memset(&rig, 0, sizeof(rig));
 	rig.now_ns = START;
-	rig.env = (struct path_env){NULL, fill, act};
+	rig.env = (struct path_env){NULL, fill, act, is_outside};
+	rig.inside = (struct endpoint){0};
 	rig.own = at(99);
 	rig.self = (struct path_self){.disco_private = {{7}},
 				      .node = {{5}},
@@ -657,6 +665,27 @@ static void adopts_way(void **state)
 	assert_int_equal(rig.use.region, REGION);
 }
 
+/* An address behind the tunnel is no way, whether the route or the address came first. */
+static void no_way_through_the_tunnel(void **state)
+{
+	struct endpoint e[2] = {at(1), at(2)}, later = at(3);
+
+	(void)state;
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	run_to(START + 4 * MS);
+	give_pong(0);
+	assert_true(endpoint_equal(&rig.use.to, &e[0]));
+	rig.inside = e[0];
+	run_to(START + PATH_TRUST_NS + PATH_PING_LOST_NS + 4 * SEC);
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_int_equal(rig.use.region, REGION);
+	for (unsigned i = 2; i < rig.pings; i++)
+		assert_false(endpoint_equal(&rig.to[i], &e[0]));
+	rig.inside = later;
+	give_ping(7, &later);
+	assert_int_equal(rig.pongs, 0);
+}
+
 int main(int argc, char **argv)
 {
 #define RULE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -677,6 +706,7 @@ int main(int argc, char **argv)
 		RULE(key_change_and_link_change),
 		RULE(user_pings),
 		RULE(adopts_way),
+		RULE(no_way_through_the_tunnel),
 	};
 
 	if (argc != 2 || sodium_init() < 0)
