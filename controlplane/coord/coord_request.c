@@ -5,6 +5,8 @@
 
 #include "controlplane/coord/coord.h"
 #include "controlplane/coord/node_report.h"
+#include "controlplane/tailcfg/json_in.h"
+#include "controlplane/tailcfg/key_text.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -300,15 +302,41 @@ static void on_drained(void *arg, struct ts2021_request *r)
 		maps_drained(x->watcher);
 }
 
+/* Whether a client of a relay is a node of ours, whose key has not expired. */
+static bool verify(const struct coord *c, const uint8_t *body, size_t len,
+		   struct ts2021_http_answer *out)
+{
+	struct json_in in = {0};
+	json_t *root = json_in_parse(&in, (const char *)body, len);
+	const struct picture_node *n = NULL;
+	struct key key;
+	int size;
+
+	out->status = 400;
+	if (json_in_key(&in, root, "NodePublic", KEY_TEXT_NODE, &key)) {
+		out->status = 200;
+		n = picture_node_by_key(&c->picture, &key);
+	}
+	json_decref(root);
+	size = asprintf(&out->body, "{\"Allow\":%s}\n",
+			n && !picture_node_is_expired(n, (int64_t)clock_wall_ns()) ? "true"
+										   : "false");
+	out->type = "application/json";
+	out->len = size < 0 ? 0 : (size_t)size;
+	return size >= 0;
+}
+
 /* The page of a login: it says who may admit it, and how. */
 static bool on_http(void *arg, const char *method, const char *path, const char *query,
-		    struct ts2021_http_answer *out)
+		    const uint8_t *body, size_t body_len, struct ts2021_http_answer *out)
 {
 	const struct coord *c = arg;
 	const struct store_login *l;
 	int n = -1;
 
 	(void)query;
+	if (strcmp(method, "POST") == 0 && strcmp(path, "/verify") == 0)
+		return verify(c, body, body_len, out);
 	if (strcmp(method, "GET") != 0)
 		return false;
 	*out = (struct ts2021_http_answer){.status = 200, .type = "text/plain; charset=utf-8"};

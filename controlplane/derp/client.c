@@ -2,24 +2,17 @@
 #include "controlplane/derp/client.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "controlplane/derp/hello.h"
 #include "controlplane/net/http.h"
 #include "lib/base/clock.h"
 
-#define SET_UP_NS	   (10 * NS_PER_SEC) /* each of: TLS and request; ClientInfo */
-#define FRAME_NS	   (30 * NS_PER_SEC) /* for the rest of a frame that has begun */
-#define BLOCKED_NS	   (15 * NS_PER_SEC) /* without a byte written */
-#define QUIET_NS	   (2 * NS_PER_SEC)
-#define KEEPALIVE_NS	   (60 * NS_PER_SEC)
-#define KEEPALIVE_JITTER_S 5
-#define CONTROL_MAX	   16384
-#define CONTROL_MESH_MAX   (8u << 20)
+#define FRAME_NS   (30 * NS_PER_SEC) /* for the rest of a frame that has begun */
+#define BLOCKED_NS (15 * NS_PER_SEC) /* without a byte written */
+#define QUIET_NS   (2 * NS_PER_SEC)
 
 /* A number for the client in the worker's table. 0, or -ENOMEM. */
 static int take_slot(struct worker *w, struct client *c)
@@ -96,7 +89,9 @@ void client_close(struct client *c)
 	queue_clear(&c->data, &w->pool);
 	record_close(&c->record);
 	free(c->carry);
+	free(c->asked);
 	c->carry = NULL;
+	c->asked = NULL;
 	w->slots[c->slot] = NULL;
 	w->free_slots[w->free_count++] = c->slot;
 	c->next_dead = w->dead;
@@ -122,37 +117,6 @@ static void mark_ready(struct client *c)
 	c->worker->ready = c;
 }
 
-uint8_t *client_control(struct client *c, size_t len)
-{
-	uint64_t none = 0;
-
-	if (c->is_dead)
-		return NULL;
-	if (c->control.bytes + len > (c->is_mesh ? CONTROL_MESH_MAX : CONTROL_MAX)) {
-		/* A mesh peer that misses one would think wrong of who is here. */
-		if (c->is_mesh)
-			client_close(c);
-		return NULL;
-	}
-	client_mark_dirty(c);
-	return queue_add(&c->control, &c->worker->pool, len, c->worker->now_ns, SIZE_MAX, &none);
-}
-
-static int send_server_key(struct client *c)
-{
-	size_t body = DERP_MAGIC_BYTES + DERP_KEY_BYTES;
-	uint8_t *p = client_control(c, DERP_HEADER_BYTES + body);
-
-	if (!p)
-		return -ENOMEM;
-	derp_header_put(p, DERP_SERVER_KEY, (uint32_t)body);
-	derp_server_key_put(p + DERP_HEADER_BYTES, c->worker->relay->identity.public_key.bytes);
-	c->deadline_ns = c->worker->now_ns + SET_UP_NS;
-	/* At once: even a client whose ClientInfo is refused has seen who refuses. */
-	client_write(c);
-	return 0;
-}
-
 static long take_request(struct client *c, uint8_t *data, size_t len)
 {
 	struct http_request req;
@@ -161,56 +125,10 @@ static long take_request(struct client *c, uint8_t *data, size_t len)
 	if (n == 0)
 		return 0;
 	http_answer(c, &req, n);
-	if (c->state == CLIENT_INFO && send_server_key(c))
+	if (c->state == CLIENT_INFO && client_send_server_key(c))
 		return -EPROTO;
 	/* Behind an answer that closes nothing is read any more. */
 	return c->state == CLIENT_LAST ? (long)len : n;
-}
-
-static void set_keepalive(struct client *c)
-{
-	c->keepalive_ns = c->worker->now_ns + KEEPALIVE_NS +
-			  randombytes_uniform(KEEPALIVE_JITTER_S * 1000) * NS_PER_MS;
-}
-
-static int welcome(struct client *c, const struct hello *h)
-{
-	uint8_t answer[HELLO_SERVER_INFO_MAX], *p;
-	size_t n = hello_answer(&c->worker->relay->identity, h->key, answer);
-	uint8_t flags = (h->is_mesh ? DERP_PRESENT_MESH_PEER : 0) |
-			(h->is_prober ? DERP_PRESENT_PROBER : 0);
-
-	p = n ? client_control(c, n) : NULL;
-	if (!p)
-		return -EPROTO;
-	memcpy(p, answer, n);
-	c->is_mesh = h->is_mesh;
-	c->state = CLIENT_UP;
-	c->deadline_ns = 0;
-	c->tokens = (int64_t)c->worker->relay->limits.client_burst;
-	c->tokens_ns = c->worker->now_ns;
-	set_keepalive(c);
-	COUNT(c->worker, joined, 1);
-	return frames_join(c, h->key, flags ? flags : DERP_PRESENT_REGULAR);
-}
-
-static long take_info(struct client *c, const uint8_t *data, size_t len)
-{
-	const struct relay *r = c->worker->relay;
-	struct derp_header h;
-	struct hello hello;
-
-	if (len < DERP_HEADER_BYTES)
-		return 0;
-	h = derp_header_get(data);
-	if (h.type != DERP_CLIENT_INFO || h.len > HELLO_CLIENT_INFO_MAX)
-		return -EPROTO;
-	if (len < DERP_HEADER_BYTES + h.len)
-		return h.len < DERP_KEY_BYTES + DERP_NONCE_BYTES ? -EPROTO : 0;
-	if (hello_open(&r->identity, r->mesh_key, data + DERP_HEADER_BYTES, h.len, &hello) ||
-	    welcome(c, &hello))
-		return -EPROTO;
-	return DERP_HEADER_BYTES + (long)h.len;
 }
 
 /* Bytes taken, or -EPROTO. */
@@ -229,11 +147,13 @@ static long take(struct client *c, uint8_t *data, size_t len)
 			n = take_request(c, data + at, len - at);
 			break;
 		case CLIENT_INFO:
-			n = take_info(c, data + at, len - at);
+			n = client_take_info(c, data + at, len - at);
 			break;
 		case CLIENT_UP:
 			n = frames_take(c, data + at, len - at);
 			break;
+		case CLIENT_ASKED:
+			return (long)at;
 		case CLIENT_LAST:
 			return (long)len;
 		}
@@ -298,16 +218,45 @@ static void read_on(struct client *c)
 		mark_ready(c);
 }
 
-static void mark_busy(struct client *c)
-{
-	c->busy_ns = c->worker->now_ns;
-	record_keep(&c->record, true);
-}
-
 static void refuse(struct client *c)
 {
 	COUNT(c->worker, bad_input, 1);
 	client_close(c);
+}
+
+/* have bytes stand in scratch, fresh of them new. */
+static void digest(struct client *c, size_t have, size_t fresh)
+{
+	uint8_t *buf = c->worker->scratch;
+	long used;
+
+	if (c->state == CLIENT_UP)
+		client_mark_busy(c);
+	used = take(c, buf, have);
+	if (c->is_dead)
+		return;
+	if (used < 0 || (c->state != CLIENT_ASKED && have - (size_t)used > FRAME_BYTES_MAX)) {
+		refuse(c);
+		return;
+	}
+	if (keep(c, buf + used, have - (size_t)used, used == 0)) {
+		client_close(c);
+		return;
+	}
+	charge(c, fresh);
+	read_on(c);
+}
+
+void client_go_on(struct client *c)
+{
+	size_t have = c->carry_len;
+
+	if (have)
+		memcpy(c->worker->scratch, c->carry, have);
+	digest(c, have, 0);
+	/* What came meanwhile was told when nobody read. */
+	if (!c->is_dead)
+		mark_ready(c);
 }
 
 void client_read(struct client *c)
@@ -315,9 +264,8 @@ void client_read(struct client *c)
 	uint8_t *buf = c->worker->scratch;
 	size_t have = c->carry_len;
 	ssize_t n;
-	long used;
 
-	if (c->is_dead)
+	if (c->is_dead || c->state == CLIENT_ASKED)
 		return;
 	if (c->resume_ns > c->worker->now_ns) {
 		mark_ready(c);
@@ -333,88 +281,12 @@ void client_read(struct client *c)
 			return;
 		}
 	}
-	if (n == -EAGAIN) {
+	if (n == -EAGAIN)
 		read_on(c);
-		return;
-	}
-	if (n < 0) {
+	else if (n < 0)
 		refuse(c);
-		return;
-	}
-	if (c->state == CLIENT_UP)
-		mark_busy(c);
-	have += (size_t)n;
-	used = take(c, buf, have);
-	if (c->is_dead)
-		return;
-	if (used < 0 || have - (size_t)used > FRAME_BYTES_MAX) {
-		refuse(c);
-		return;
-	}
-	if (keep(c, buf + used, have - (size_t)used, used == 0)) {
-		client_close(c);
-		return;
-	}
-	charge(c, (size_t)n);
-	read_on(c);
-}
-
-/* The queue that is written next: control, then the two in turn. */
-static struct queue *next_queue(struct client *c)
-{
-	if (c->control.bytes)
-		return &c->control;
-	c->turn_disco = !c->turn_disco;
-	if (c->disco.bytes && (c->turn_disco || !c->data.bytes))
-		return &c->disco;
-	return c->data.bytes ? &c->data : NULL;
-}
-
-/* Seals as much as one send shall carry. Chunks sealed, or a negative errno. */
-static int seal(struct client *c)
-{
-	struct queue *q;
-	int sealed = 0;
-
-	while (record_takes(&c->record) && (q = next_queue(c))) {
-		const struct queue_chunk *chunk = q->first;
-		int rc = record_write(&c->record, chunk->data + chunk->at, chunk->len - chunk->at);
-
-		if (rc)
-			return rc;
-		if (q != &c->control)
-			mark_busy(c);
-		queue_pop(q, &c->worker->pool);
-		sealed++;
-	}
-	return sealed;
-}
-
-void client_write(struct client *c)
-{
-	struct worker *w = c->worker;
-	ssize_t left;
-	int sealed;
-
-	if (c->is_dead)
-		return;
-	if (c->blocked_bytes) {
-		uint64_t max_age = w->relay->limits.queue_age_ns;
-
-		COUNT(w, drop_age,
-		      queue_expire(&c->disco, &w->pool, w->now_ns, max_age) +
-			      queue_expire(&c->data, &w->pool, w->now_ns, max_age));
-	}
-	left = record_flush(&c->record);
-	while (left == 0 && (sealed = seal(c)) != 0)
-		left = sealed < 0 ? sealed : record_flush(&c->record);
-	if (left < 0 || (left == 0 && c->state == CLIENT_LAST)) {
-		client_close(c);
-		return;
-	}
-	if (left && (!c->blocked_bytes || (size_t)left < c->blocked_bytes))
-		c->blocked_ns = w->now_ns;
-	c->blocked_bytes = (size_t)left;
+	else
+		digest(c, have + (size_t)n, (size_t)n);
 }
 
 void client_sweep(struct client *c)
@@ -437,5 +309,5 @@ void client_sweep(struct client *c)
 	p = client_control(c, DERP_HEADER_BYTES);
 	if (p)
 		derp_header_put(p, DERP_KEEP_ALIVE, 0);
-	set_keepalive(c);
+	client_set_keepalive(c);
 }

@@ -2,7 +2,7 @@
 /*
  * One connection to the relay, from accept to close:
  *
- *   TLS -> HTTP --upgrade--> INFO --ClientInfo--> UP ...
+ *   TLS -> HTTP --upgrade--> INFO --ClientInfo--> (ASKED -->) UP ...
  *             \--other path--> LAST (closed once the answer is written)
  *
  * Owned by one worker, whose thread alone calls these. client_close may be called at
@@ -13,7 +13,18 @@
 
 #include "controlplane/derp/worker.h"
 
-enum client_state { CLIENT_TLS, CLIENT_HTTP, CLIENT_INFO, CLIENT_UP, CLIENT_LAST };
+enum client_state {
+	CLIENT_TLS,
+	CLIENT_HTTP,
+	CLIENT_INFO,
+	CLIENT_ASKED, /* the coordinator, whether it is one of its nodes */
+	CLIENT_UP,
+	CLIENT_LAST,
+};
+
+#define SET_UP_NS (10 * NS_PER_SEC) /* each of: TLS and request; ClientInfo */
+
+struct hello;
 
 struct client {
 	struct worker *worker;
@@ -26,7 +37,8 @@ struct client {
 	uint8_t gone_tokens; /* of PeerGone(not here) */
 	struct queue control, disco, data;
 	struct client *next_dirty, *next_ready, *next_dead;
-	uint8_t *carry; /* the start of something that has not come whole */
+	struct hello *asked; /* while ASKED */
+	uint8_t *carry;	     /* the start of something that has not come whole */
 	uint32_t carry_len;
 	struct entry *entry; /* of its key, once UP */
 	struct flow *flows;  /* sources that it got packets from */
@@ -61,6 +73,17 @@ void client_sweep(struct client *c);
 /* Room in the control queue, to be filled at once; NULL: no memory, or too much waits. */
 uint8_t *client_control(struct client *c, size_t len);
 void client_mark_dirty(struct client *c);
+/* Packets pass: its TLS buffers stay for a while. */
+void client_mark_busy(struct client *c);
+
+/* client_join.c: the handshake. Bytes taken, or -EPROTO; 0, or a negative errno. */
+long client_take_info(struct client *c, const uint8_t *data, size_t len);
+int client_send_server_key(struct client *c);
+void client_set_keepalive(struct client *c);
+/* Of the admission. */
+void client_on_answer(struct client *c, bool is_allowed);
+/* Reads on what came behind a ClientInfo. */
+void client_go_on(struct client *c);
 
 /* frames.c: the frames of a client that is UP. Bytes taken, or -EPROTO. */
 long frames_take(struct client *c, const uint8_t *data, size_t len);

@@ -388,11 +388,9 @@ long frames_take(struct client *c, const uint8_t *data, size_t len)
 
 static void on_remote_packet(struct worker *w, const struct message *m, const uint8_t *data)
 {
-	uint32_t slot = (uint32_t)m->id & SLOT_MASK;
-	struct client *to = slot < w->slot_count ? w->slots[slot] : NULL;
+	struct client *to = worker_client(w, m->id);
 
-	/* The slot may be another client's by now. */
-	if (to && to->id == m->id)
+	if (to)
 		deliver(w, to, m->key, data, m->len);
 	else
 		COUNT(w, drop_gone, 1);

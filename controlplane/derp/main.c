@@ -145,7 +145,18 @@ static int start(struct relay *r, struct stun_server **stun, const struct option
 {
 	char text[ENDPOINT_STR_MAX];
 	unsigned bad = 0;
-	int rc = relay_start(r, o->listen, o->listen_count, o->workers ? o->workers : cores());
+	struct admission_config admission = {.url = o->verify_url,
+					     .is_fail_open = o->verify_fail_open,
+					     .on_answer = relay_on_answer,
+					     .arg = r};
+	char err[ADMISSION_ERROR_MAX];
+	int rc = o->verify_url ? admission_start(&admission, &r->admission, err) : 0;
+
+	if (rc) {
+		log_error("relay.admission", "error=\"%s\"", err);
+		return rc;
+	}
+	rc = relay_start(r, o->listen, o->listen_count, o->workers ? o->workers : cores());
 
 	if (rc) {
 		log_error("relay.listen", "listen=%s error=\"%s\"",
@@ -221,6 +232,9 @@ int main(int argc, char **argv)
 		wait_for_end(&r, &o, &signals);
 		sd_notify(0, "STOPPING=1");
 		stun_server_stop(stun);
+		/* First, since it answers to workers. */
+		admission_stop(r.admission);
+		r.admission = NULL;
 		relay_stop(&r);
 	}
 	SSL_CTX_free(r.tls);

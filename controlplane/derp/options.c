@@ -29,6 +29,7 @@ static const char usage[] =
 	"  --self-signed         a certificate of its own, which clients pin\n"
 	"                        (without any of these: plain HTTP)\n"
 	"  --mesh-key-file F     64 hexadecimal digits that relays of a region share\n"
+	"  --verify-client-url U ask there whether a client may come (causeway-coord: /verify)\n"
 	"  --workers N           threads (one a core)\n"
 	"  --config F            configuration (" DEFAULT_CONFIG ", if it is there)\n"
 	"  --check               read the options, say what is wrong with them, and end\n"
@@ -36,10 +37,24 @@ static const char usage[] =
 	"  --version, --help\n";
 
 static const char *const keys[] = {
-	"listen",      "stun",	       "state",		 "hostname",
-	"tls_cert",    "tls_key",      "self_signed",	 "mesh_key_file",
-	"workers",     "max_clients",  "queue_bytes",	 "queue_age_ms",
-	"client_rate", "client_burst", "receive_window", NULL,
+	"listen",
+	"stun",
+	"state",
+	"hostname",
+	"tls_cert",
+	"tls_key",
+	"self_signed",
+	"mesh_key_file",
+	"workers",
+	"max_clients",
+	"queue_bytes",
+	"queue_age_ms",
+	"client_rate",
+	"client_burst",
+	"receive_window",
+	"verify_client_url",
+	"verify_client_url_fail_open",
+	NULL,
 };
 
 /* A list of "ADDR:PORT", or one alone. */
@@ -145,6 +160,11 @@ static int read_root(const struct hujson_value *root, struct options *o, struct 
 		rc = read_string(root, "tls_key", &o->tls_key, err);
 	if (!rc)
 		rc = read_string(root, "mesh_key_file", &o->mesh_key_file, err);
+	if (!rc)
+		rc = read_string(root, "verify_client_url", &o->verify_url, err);
+	v = hujson_get(root, "verify_client_url_fail_open");
+	if (!rc && v)
+		rc = hujson_bool(v, &o->verify_fail_open, err);
 	v = hujson_get(root, "self_signed");
 	if (!rc && v && !o->self_signed)
 		rc = hujson_bool(v, &o->self_signed, err);
@@ -229,6 +249,9 @@ static int parse_word(int opt, struct options *o)
 	case 'm':
 		o->mesh_key_file = optarg;
 		return 0;
+	case 'V':
+		o->verify_url = optarg;
+		return 0;
 	case 'f':
 		o->config = optarg;
 		return 0;
@@ -266,6 +289,7 @@ int options_parse(int argc, char **argv, struct options *o)
 		{"tls-key", required_argument, NULL, 'k'},
 		{"self-signed", no_argument, NULL, 'S'},
 		{"mesh-key-file", required_argument, NULL, 'm'},
+		{"verify-client-url", required_argument, NULL, 'V'},
 		{"workers", required_argument, NULL, 'w'},
 		{"config", required_argument, NULL, 'f'},
 		{"check", no_argument, NULL, 'C'},
@@ -282,6 +306,7 @@ int options_parse(int argc, char **argv, struct options *o)
 			   .queue_age_ns = DEFAULT_AGE_MS * NS_PER_MS,
 			   .client_burst = BURST_MIN,
 			   .receive_window = DEFAULT_WINDOW},
+		.verify_fail_open = true,
 		.log_level = LOG_INFO,
 	};
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {

@@ -16,6 +16,8 @@ struct options {
 	struct endpoint listen[LISTENS_MAX], stun[OPTIONS_STUNS_MAX];
 	unsigned listen_count, stun_count;
 	const char *state_dir, *hostname, *tls_cert, *tls_key, *mesh_key_file, *config;
+	const char *verify_url; /* NULL: everybody is let in */
+	bool verify_fail_open;
 	bool self_signed;
 	bool check;
 	unsigned workers; /* 0: one a core that the process may use */

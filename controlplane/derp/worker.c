@@ -140,6 +140,49 @@ static void read_letters(struct worker *w)
 		}
 }
 
+/* --- answers of the admission --- */
+
+void relay_on_answer(void *arg, uint64_t id, bool is_allowed)
+{
+	struct relay *r = arg;
+	struct worker *w = &r->workers[id >> 56];
+	struct admission_answer *a = malloc(sizeof(*a));
+	uint64_t one = 1;
+
+	/* Without one the client's time runs out. */
+	if (!a)
+		return;
+	*a = (struct admission_answer){
+		.next = atomic_load(&w->answers), .id = id, .is_allowed = is_allowed};
+	while (!atomic_compare_exchange_weak(&w->answers, &a->next, a))
+		;
+	if (write(w->event_fd, &one, sizeof(one)) < 0)
+		log_error("relay.wake", "error=\"%s\"", strerror(errno));
+}
+
+struct client *worker_client(const struct worker *w, uint64_t id)
+{
+	uint32_t slot = (uint32_t)id & SLOT_MASK;
+	struct client *c = slot < w->slot_count ? w->slots[slot] : NULL;
+
+	/* The slot may be another client's by now. */
+	return c && c->id == id ? c : NULL;
+}
+
+static void read_answers(struct worker *w)
+{
+	struct admission_answer *next, *a = atomic_load_explicit(&w->answers, memory_order_relaxed);
+
+	for (a = a ? atomic_exchange(&w->answers, NULL) : NULL; a; a = next) {
+		struct client *c = worker_client(w, a->id);
+
+		next = a->next;
+		if (c)
+			client_on_answer(c, a->is_allowed);
+		free(a);
+	}
+}
+
 /* --- a turn --- */
 
 /*
@@ -315,6 +358,7 @@ static void *worker_main(void *arg)
 
 		w->now_ns = clock_now_ns();
 		read_letters(w);
+		read_answers(w);
 		read_ready(w);
 		for (int i = 0; i < n; i++)
 			on_event(w, &events[i]);
@@ -403,6 +447,10 @@ static void worker_fini(struct worker *w)
 	for (uint32_t i = 0; i < w->slot_count; i++)
 		if (w->slots[i])
 			client_close(w->slots[i]);
+	for (struct admission_answer *a = w->answers, *next; a; a = next) {
+		next = a->next;
+		free(a);
+	}
 	w->ready = w->dirty = NULL;
 	for (struct client *c = w->dead; c; c = w->dead) {
 		w->dead = c->next_dead;

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "controlplane/derp/admission.h"
 #include "controlplane/derp/directory.h"
 #include "controlplane/derp/identity.h"
 #include "controlplane/derp/mailbox.h"
@@ -37,6 +38,7 @@
 	X(refused, "connections refused: too many")                                                \
 	X(timed_out, "connections cut: too slow")                                                  \
 	X(bad_input, "connections cut: not what the protocol allows")                              \
+	X(not_admitted, "clients that the coordinator did not admit")                              \
 	X(joined, "clients that completed the handshake")                                          \
 	X(received, "packets from clients")                                                        \
 	X(received_bytes, "bytes of them")                                                         \
@@ -75,8 +77,9 @@ struct relay {
 	struct identity identity;
 	const struct key *mesh_key; /* NULL: none */
 	struct relay_limits limits;
-	pthread_mutex_t tls_lock; /* over tls, at accept and reload only */
-	SSL_CTX *tls;		  /* NULL: in the clear */
+	struct admission *admission; /* NULL: everybody is let in */
+	pthread_mutex_t tls_lock;    /* over tls, at accept and reload only */
+	SSL_CTX *tls;		     /* NULL: in the clear */
 	struct worker *workers;
 	unsigned worker_count;
 	uint64_t started_ns;
@@ -113,9 +116,17 @@ struct worker {
 	unsigned watchers;	   /* mesh peers that watch */
 	struct outbox *outboxes;   /* one a worker */
 	struct mailbox *mailboxes; /* one a worker: letters to this one */
+	/* Of the admission; it adds, the worker takes all. */
+	_Atomic(struct admission_answer *) answers;
 	struct counters counters;
 	struct record_io *io;
 	uint8_t *scratch; /* SCRATCH_BYTES */
+};
+
+struct admission_answer {
+	struct admission_answer *next;
+	uint64_t id; /* of the connection */
+	bool is_allowed;
 };
 
 /* What goes in letters: this, then len bytes. */
@@ -136,6 +147,11 @@ int relay_start(struct relay *r, const struct endpoint *listens, unsigned listen
 void relay_stop(struct relay *r);
 /* The sum over all workers of one counter, by its offset in struct counters. */
 uint64_t relay_counter(const struct relay *r, size_t offset);
+
+/* Of struct admission_config; arg is the relay. */
+void relay_on_answer(void *arg, uint64_t id, bool is_allowed);
+/* NULL: it is gone. */
+struct client *worker_client(const struct worker *w, uint64_t id);
 
 /* Adds a message to a letter for one worker; false: a packet that was dropped. */
 bool worker_post(struct worker *w, unsigned to, const struct message *m, const void *data);

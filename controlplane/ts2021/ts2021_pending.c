@@ -207,7 +207,8 @@ static void other(struct ts2021_pending *p, const struct http_request *req)
 	const struct ts2021_handler *h = p->s->cfg.handler;
 	struct ts2021_http_answer out = {.status = 200, .type = TEXT_PLAIN};
 
-	if (!h->on_http || !h->on_http(p->s->cfg.arg, req->method, req->path, req->query, &out)) {
+	if (!h->on_http || !h->on_http(p->s->cfg.arg, req->method, req->path, req->query, req->body,
+				       req->body_len, &out)) {
 		bad(p, 404, "404 page not found");
 		return;
 	}

@@ -63,7 +63,7 @@ struct ts2021_handler {
 	void (*on_drained)(void *arg, struct ts2021_request *r);
 	/* Outside Noise. False: 404. NULL: there is nothing. */
 	bool (*on_http)(void *arg, const char *method, const char *path, const char *query,
-			struct ts2021_http_answer *out);
+			const uint8_t *body, size_t body_len, struct ts2021_http_answer *out);
 };
 
 /* 0: the server's own choice, as named. */

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Shows that two stock tailscaleds without a direct way talk through causeway-derp and say so,
-that its memory holds neither their keys nor what they say, and that they come back to it after
-it was killed."""
+that its memory holds neither their keys nor what they say, that they come back to it after it
+was killed, and that causeway-coord tells it, and stock derper, who may use them."""
 
 import base64
 import ctypes
 import ctypes.util
 import glob
+import json
 import os
 import re
 import struct
@@ -19,8 +20,9 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from cases import check, main  # noqa: E402
-from coord_world import World  # noqa: E402
+from coord_world import IP, World  # noqa: E402
 from netns import wait_for  # noqa: E402
+from nodes import foreign  # noqa: E402
 
 MARK = b"causeway-marked-flow:"
 RUN_MAX = 256 << 20
@@ -64,8 +66,12 @@ def path_is_the_relay():
 
 
 def relayed(w):
+    return counted(w, "sent")
+
+
+def counted(w, name):
     text = w.ns.sh("curl", "-sk", "https://127.0.0.1:3443/metrics").stdout
-    got = re.search(r"^causeway_derp_sent_total (\d+)", text, re.M)
+    got = re.search(r"^causeway_derp_%s_total (\d+)" % name, text, re.M)
     check(got, text)
     return int(got.group(1))
 
@@ -197,6 +203,56 @@ def killed_and_returned():
         return "stock resumed %.1f s after the relay's return" % took
 
 
+def only_nodes_of_the_mesh():
+    """With --verify-client-url the coordinator's nodes alone are let in; without an answer
+    everybody, unless the file says otherwise."""
+    ours = "http://%s:8080/verify" % IP
+    with World() as w:
+        w.relay.stop()
+        w.start_relay("--verify-client-url", ours)
+        a, b = w.stock("a"), w.stock("b")
+        for n in (a, b):
+            n.up("--auth-key=" + w.key())
+        a.wait_peer("b", Online=True)
+        wait_for(lambda: all(n["home_derp"] for n in w.coord("nodes")), 10, "home relays")
+        check(a.pong("b"), "the nodes do not meet")
+        ask = w.ns.sh("curl", "-s", "-d", json.dumps({"NodePublic": a.status()["Self"]["PublicKey"]}),
+                      ours).stdout
+        check(ask.strip() == '{"Allow":true}', ask)
+        for body in ("", "{}", '{"NodePublic":1}', '{"NodePublic":"nodekey:%064x"}' % 5, "\xff" * 99):
+            said = w.ns.sh("curl", "-s", "-d", body, ours).stdout
+            check(said.strip() == '{"Allow":false}', "%r: %s" % (body, said))
+
+        def stranger(port=3443, *options):
+            return w.ns.sh(foreign("derpclient"), "-addr", "%s:%d" % (IP, port), *options, "ping",
+                           check=False, timeout=20).returncode == 0
+        check(not stranger(), "a stranger came in")
+        check(counted(w, "not_admitted") == 1, "not counted")
+        # Stock derper asks our coordinator the same.
+        w.ns.start("derper", [
+            foreign("derper"), "-a", IP + ":3444", "-http-port", "-1", "-stun=false", "-c",
+            w.lab.path("derper.key"), "-certmode", "manual", "-certdir", w.lab.path("cert"),
+            "-hostname", IP, "-verify-client-url", ours, "-verify-client-url-fail-open=false"])
+        wait_for(lambda: ":3444" in w.ns.sh("ss", "-ltn").stdout, 10, "derper")
+        check(not stranger(3444), "derper let a stranger in")
+        check(any(stranger(3444, "-key", "privkey:" + k) for k in raw_keys(a.state)),
+              "derper did not let a node in")
+        w.coord("nodes", "expire", "b")
+        said = w.ns.sh("curl", "-s", "-d", json.dumps(
+            {"NodePublic": b.status()["Self"]["PublicKey"]}), ours).stdout
+        check('{"Allow":false}' in said, said)
+        # Nobody answers.
+        w.kill_coord()
+        check(stranger(), "refused while the coordinator is away")
+        w.relay.stop()
+        closed = w.lab.path("closed.hujson")
+        with open(closed, "w") as f:
+            f.write('{"verify_client_url_fail_open": false}')
+        w.start_relay("--verify-client-url", ours, "--config", closed)
+        check(not stranger(), "a stranger came in while the coordinator is away")
+
+
 if __name__ == "__main__":
     sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
-        path_is_the_relay, memory_says_nothing, killed_and_returned)]], __doc__))
+        path_is_the_relay, memory_says_nothing, killed_and_returned,
+        only_nodes_of_the_mesh)]], __doc__))

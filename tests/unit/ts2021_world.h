@@ -94,7 +94,7 @@ static inline void on_drained(void *arg, struct ts2021_request *r)
 }
 
 static inline bool on_http(void *arg, const char *method, const char *path, const char *query,
-			   struct ts2021_http_answer *out)
+			   const uint8_t *body, size_t body_len, struct ts2021_http_answer *out)
 {
 	if (strcmp(path, "/health") != 0)
 		return false;

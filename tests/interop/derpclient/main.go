@@ -2,7 +2,7 @@
 
 // Derpclient asks a relay, with tailscale.com's own DERP clients, for one thing a run:
 //
-//	derpclient -addr IP:PORT -pin sha256-raw:HEX [-mesh HEX] CASE
+//	derpclient -addr IP:PORT -pin sha256-raw:HEX [-mesh HEX] [-key privkey:HEX] CASE
 //
 // It ends with 0 and perhaps a remark, or with 1 and what was wrong.
 package main
@@ -33,6 +33,7 @@ var (
 	addr    = flag.String("addr", "", "of the relay")
 	pin     = flag.String("pin", "", "certname of the relay")
 	meshHex = flag.String("mesh", "", "mesh key")
+	keyText = flag.String("key", "", "of the first client; else all are new")
 	wait    = 3 * time.Second
 )
 
@@ -145,7 +146,14 @@ func (c *client) wantPresent(who key.NodePublic) derp.PeerPresentMessage {
 	return p
 }
 
-func node(opts ...derp.ClientOpt) *client { return dial(0, key.NewNode(), opts...) }
+func node(opts ...derp.ClientOpt) *client {
+	k := key.NewNode()
+	if *keyText != "" {
+		must(k.UnmarshalText([]byte(*keyText)))
+		*keyText = ""
+	}
+	return dial(0, k, opts...)
+}
 
 func mesh() *client {
 	k, err := key.ParseDERPMesh(*meshHex)
