@@ -10,6 +10,7 @@ i mod 20. CPU is what the coordinator's threads have run; the crowd shares the c
   join100, join650, join1000   that many come within 10, 20 and 30 s; then one endpoint
                                changes, 80 nodes change every 10 s, nothing happens; of 650 all
                                are cut and come back
+  rules650                     join650 under 200 rules: each node sees about 40 % of the others
   offline650                   650 nodes are registered and away, and five join
 
 first map: from the dial to the first message, read whole. quiet: from the last node's first map
@@ -33,19 +34,23 @@ from nodes import Causeway, foreign  # noqa: E402
 from rows import machine, number, row, write  # noqa: E402
 
 ADDRESS = "127.0.0.1:8080"
-USERS = 20
-# name -> (nodes, seconds, phases)
+USERS, RULES = 20, 200
+LOGIN = "user%d@perf.example"
+# name -> (nodes, seconds, phases); those that begin with "rules" have rules
 SCENARIOS = {
     "join100": (100, 10, ("join", "fanout", "churn")),
     "join650": (650, 20, ("join", "fanout", "churn", "idle", "rejoin")),
     "join1000": (1000, 30, ("join", "fanout")),
+    "rules650": (650, 20, ("join", "fanout", "churn")),
     "offline650": (650, 0, ("offline",)),
 }
 # scenario, what the crowd calls it, and the most that it should be.
 BARS = (("join650", "join.first_map_p99_ms", 150), ("join650", "join.quiet_s", 2),
         ("join650", "join.streams_ended", 0), ("join650", "rejoin.streams_ended", 0),
         ("join650", "idle.cpu_percent", 0.2), ("join650", "idle.rss_kib_node", 60),
-        ("join100", "fanout.cpu_us", 40), ("join100", "fanout.wire_bytes", 160),
+        ("rules650", "join.first_map_p99_ms", 150), ("rules650", "join.quiet_s", 2),
+        ("rules650", "fanout.cpu_us", 40), ("join100", "fanout.cpu_us", 40),
+        ("join100", "fanout.wire_bytes", 160),
         ("join1000", "fanout.p99_ms", 100), ("join1000", "fanout.cpu_us", 40),
         ("join1000", "fanout.wire_bytes", 160), ("join1000", "join.streams_ended", 0),
         ("offline650", "offline.first_map_p99_ms", 50))
@@ -78,15 +83,26 @@ FIGURES = {
 }
 
 
+def rules():
+    """20 groups of two users; a rule lets one of them to one of the three next at one port.
+    Who may reach or be reached is seen: of 20 users the nodes of nine."""
+    groups = {"group:g%d" % g: [LOGIN % g, LOGIN % ((g + 1) % USERS)]
+              for g in range(USERS)}
+    acls = [{"action": "accept", "src": ["group:g%d" % (i % USERS)],
+             "dst": ["group:g%d:%d" % ((i % USERS + 1 + i // USERS % 3) % USERS, 1000 + i)]}
+            for i in range(RULES)]
+    return {"groups": groups, "acls": acls}
+
+
 class World:
     """A coordinator with users and keys, alone in a namespace."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, has_rules):
         self.lab, self.ns = lab, lab.ns("w")
         self.socket = lab.path("coord.sock")
-        # Everybody may reach everybody: without a policy nobody may.
+        # {}: everybody may reach everybody. Without a policy nobody may.
         with open(lab.path("policy.hujson"), "w") as f:
-            f.write("{}")
+            json.dump(rules() if has_rules else {}, f)
         self.proc = self.ns.start("coord", [
             Causeway.program("causeway-coord"), "serve", "--listen", ADDRESS, "--url",
             "http://" + ADDRESS, "--state", os.path.join(lab.dir, "coord"), "--socket",
@@ -95,8 +111,8 @@ class World:
                  15, "the coordinator")
         self.keys = []
         for u in range(USERS):
-            self.coord("users", "create", "user%d" % u)
-            self.keys.append(self.coord("keys", "create", "--user", "user%d" % u,
+            self.coord("users", "create", LOGIN % u)
+            self.keys.append(self.coord("keys", "create", "--user", LOGIN % u,
                                         "--reusable")["key"])
 
     def coord(self, *words):
@@ -112,7 +128,7 @@ class World:
 def measure(name, changes):
     nodes, seconds, phases = SCENARIOS[name]
     with Lab(name="perf coord " + name) as lab:
-        w = World(lab)
+        w = World(lab, name.startswith("rules"))
         p = w.ns.sh(foreign("coordload"), "-server", ADDRESS, "-pid", w.pid(), "-nodes", nodes,
                     "-keys", ",".join(w.keys), "-within", "%ds" % seconds, "-changes", changes,
                     *phases, check=False, timeout=420)

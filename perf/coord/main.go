@@ -173,6 +173,9 @@ func (r *run) fanout() {
 			watchers++
 		}
 	}
+	if watchers == 0 {
+		log.Fatal("nobody sees the first node")
+	}
 	for range r.arg.changes {
 		all = append(all, r.l.fanOut(who, watchers)...)
 	}
@@ -243,5 +246,7 @@ func main() {
 	if why, ok := r.l.whyFailed.Load().(string); ok {
 		log.Print(why)
 	}
-	json.NewEncoder(os.Stdout).Encode(r.out)
+	if err := json.NewEncoder(os.Stdout).Encode(r.out); err != nil {
+		log.Fatal(err)
+	}
 }
