@@ -54,6 +54,8 @@ struct maps {
 	struct presence presence;
 	uint64_t flushed_at_ms, started_ms;
 	struct map_shared shared;
+	struct map_frame_writer *zstd;
+	struct ts2021_bytes *keepalive[2]; /* plain, zstd */
 	struct maps_counts counts;
 	bool is_closing;
 };
@@ -96,17 +98,27 @@ static void know_all(struct maps_watcher *w)
 
 /* ---- bytes ---- */
 
-static struct ts2021_bytes *frame_of(struct maps *m, bool is_zstd, const struct json_out *j)
+static struct ts2021_bytes *frame_of_text(struct maps *m, bool is_zstd, const char *text,
+					  size_t text_len)
 {
 	struct ts2021_bytes *bytes;
 	uint8_t *frame;
 	size_t len;
 
-	if (j->error || map_frame_make(is_zstd, j->text, j->len, &frame, &len))
+	if (map_frame_make(is_zstd ? m->zstd : NULL, text, text_len, &frame, &len))
 		return NULL;
 	bytes = ts2021_bytes_new(frame, len);
 	free(frame);
-	m->counts.encoded++;
+	return bytes;
+}
+
+static struct ts2021_bytes *frame_of(struct maps *m, bool is_zstd, const struct json_out *j)
+{
+	struct ts2021_bytes *bytes = NULL;
+
+	if (!j->error)
+		bytes = frame_of_text(m, is_zstd, j->text, j->len);
+	m->counts.encoded += bytes != NULL;
 	return bytes;
 }
 
@@ -397,21 +409,11 @@ static void start_grace_ended(struct maps *m)
 
 static void send_keepalive(struct maps_watcher *w)
 {
-	/* Not the shortest spelling: a client that has seen that one mistakes others for it. */
-	static const char text[] = "{\"KeepAlive\":true}\n";
-	struct ts2021_bytes *bytes;
-	uint8_t *frame;
-	size_t len;
+	struct maps *m = w->maps;
 
 	renew_keepalive(w);
-	if (w->maps->cfg.sink->queued(w->to) ||
-	    map_frame_make(w->is_zstd, text, sizeof(text) - 1, &frame, &len))
-		return;
-	bytes = ts2021_bytes_new(frame, len);
-	free(frame);
-	if (bytes && send_bytes(w, bytes))
+	if (!m->cfg.sink->queued(w->to) && send_bytes(w, m->keepalive[w->is_zstd]))
 		watcher_end(w);
-	ts2021_bytes_put(bytes);
 }
 
 static void on_tick(uv_timer_t *t)
@@ -475,13 +477,32 @@ void maps_counts(const struct maps *m, struct maps_counts *out)
 	*out = m->counts;
 }
 
+static void maps_free(struct maps *m)
+{
+	map_events_fini(&m->events);
+	presence_fini(&m->presence);
+	map_frame_writer_free(m->zstd);
+	ts2021_bytes_put(m->keepalive[0]);
+	ts2021_bytes_put(m->keepalive[1]);
+	free(m);
+}
+
 int maps_open(const struct maps_config *cfg, struct maps **out)
 {
+	/* Not the shortest spelling: a client that has seen that one mistakes others for it. */
+	static const char keepalive[] = "{\"KeepAlive\":true}\n";
 	struct maps *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
 	m->cfg = *cfg;
+	m->zstd = map_frame_writer_new();
+	for (int i = 0; i < 2 && m->zstd; i++)
+		m->keepalive[i] = frame_of_text(m, i, keepalive, sizeof(keepalive) - 1);
+	if (!m->keepalive[0] || !m->keepalive[1]) {
+		maps_free(m);
+		return -ENOMEM;
+	}
 	uv_timer_init(cfg->loop, &m->flush);
 	uv_timer_init(cfg->loop, &m->tick);
 	m->flush.data = m->tick.data = m;
@@ -496,11 +517,8 @@ static void on_handle_closed(uv_handle_t *h)
 {
 	struct maps *m = h->data;
 
-	if (--m->handles)
-		return;
-	map_events_fini(&m->events);
-	presence_fini(&m->presence);
-	free(m);
+	if (--m->handles == 0)
+		maps_free(m);
 }
 
 void maps_close(struct maps *m)

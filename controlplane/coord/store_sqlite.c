@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "controlplane/coord/store_sqlite_sql.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 #define BUSY_MS 10000 /* another process's transaction is waited for */
@@ -15,6 +17,9 @@
  */
 #define CHANGES_KEPT 100000
 #define TRIM_EVERY   1024
+/* A log that was written so long ago is a commit that was seen, LOOKS at most later. */
+#define YOUNG_NS (3 * (int64_t)NS_PER_SEC)
+#define LOOKS	 64
 
 static struct store_sqlite *of(struct store_backend *base)
 {
@@ -79,9 +84,32 @@ static int64_t data_version(struct store_sqlite *b)
 	return version;
 }
 
+/*
+ * SQLite's own answer costs a read transaction, so the log's time is looked at first. It
+ * is written before its commit can be seen, and in grains: a young one proves nothing.
+ */
+static bool is_log_as_it_was(struct store_sqlite *b)
+{
+	int64_t at_ns, now_ns = (int64_t)clock_wall_ns();
+	struct stat st;
+	bool is_same;
+
+	if (stat(b->log_path, &st) < 0)
+		return false;
+	at_ns = st.st_mtim.tv_sec * (int64_t)NS_PER_SEC + st.st_mtim.tv_nsec;
+	is_same = at_ns == b->log_ns && at_ns < now_ns && now_ns - at_ns > YOUNG_NS;
+	b->log_ns = at_ns;
+	return is_same;
+}
+
 static bool has_news(struct store_backend *base)
 {
-	return data_version(of(base)) != of(base)->data_version;
+	struct store_sqlite *b = of(base);
+
+	/* Now and then in any case: the log may be slow to become a commit. */
+	if (is_log_as_it_was(b) && ++b->looks % LOOKS)
+		return false;
+	return data_version(b) != b->data_version;
 }
 
 static int first_picture(struct store_sqlite *b, uint64_t *number, store_emit_fn *emit, void *arg)
@@ -166,6 +194,7 @@ static void free_backend(struct store_backend *base)
 		sqlite3_finalize(b->statements[i].st);
 	sqlite3_close(b->db);
 	free(b->path);
+	free(b->log_path);
 	free(b);
 }
 
@@ -187,7 +216,8 @@ struct store_backend *store_sqlite_new(const char *path)
 		return NULL;
 	b->base.ops = &ops;
 	b->path = strdup(path);
-	if (!b->path) {
+	if (!b->path || asprintf(&b->log_path, "%s-wal", path) < 0) {
+		free(b->path);
 		free(b);
 		return NULL;
 	}

@@ -14,7 +14,7 @@
 
 struct store_sqlite {
 	struct store_backend base;
-	char *path;
+	char *path, *log_path;
 	sqlite3 *db;
 	struct {
 		const char *sql;
@@ -23,6 +23,8 @@ struct store_sqlite {
 	unsigned statement_count;
 	unsigned transactions;
 	int64_t data_version; /* at the last look at the changes */
+	int64_t log_ns;	      /* when the log was written, as seen last */
+	unsigned looks;
 };
 
 /*

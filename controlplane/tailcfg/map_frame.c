@@ -167,9 +167,20 @@ int map_frame_feed(struct map_frame_reader *r, const void *data, size_t len, map
 	return 0;
 }
 
-int map_frame_make(bool is_zstd, const char *text, size_t len, uint8_t **out, size_t *out_len)
+struct map_frame_writer *map_frame_writer_new(void)
 {
-	size_t room = is_zstd ? ZSTD_compressBound(len) : len, n = len;
+	return (struct map_frame_writer *)ZSTD_createCCtx();
+}
+
+void map_frame_writer_free(struct map_frame_writer *w)
+{
+	ZSTD_freeCCtx((ZSTD_CCtx *)w);
+}
+
+int map_frame_make(struct map_frame_writer *w, const char *text, size_t len, uint8_t **out,
+		   size_t *out_len)
+{
+	size_t room = w ? ZSTD_compressBound(len) : len, n = len;
 	uint8_t *frame;
 
 	if (len > MAP_FRAME_TEXT_MAX)
@@ -177,8 +188,9 @@ int map_frame_make(bool is_zstd, const char *text, size_t len, uint8_t **out, si
 	frame = malloc(MAP_FRAME_HEADER + room);
 	if (!frame)
 		return -ENOMEM;
-	if (is_zstd) {
-		n = ZSTD_compress(frame + MAP_FRAME_HEADER, room, text, len, LEVEL);
+	if (w) {
+		n = ZSTD_compressCCtx((ZSTD_CCtx *)w, frame + MAP_FRAME_HEADER, room, text, len,
+				      LEVEL);
 		if (ZSTD_isError(n)) {
 			free(frame);
 			return -ENOMEM;

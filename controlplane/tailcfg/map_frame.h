@@ -35,10 +35,17 @@ void map_frame_reader_free(struct map_frame_reader *r);
 int map_frame_feed(struct map_frame_reader *r, const void *data, size_t len, map_frame_fn *fn,
 		   void *arg, char err[MAP_FRAME_ERROR_MAX]);
 
+/* What compressing needs, kept from frame to frame: a few MiB after a large one. */
+struct map_frame_writer;
+
+/* NULL: no memory. */
+struct map_frame_writer *map_frame_writer_new(void);
+void map_frame_writer_free(struct map_frame_writer *w);
 /*
- * A frame to send: *out (malloc'd, *out_len bytes, header included). 0, -EFBIG or
- * -ENOMEM.
+ * A frame to send: *out (malloc'd, *out_len bytes, header included), compressed unless
+ * w is NULL. 0, -EFBIG or -ENOMEM.
  */
-int map_frame_make(bool is_zstd, const char *text, size_t len, uint8_t **out, size_t *out_len);
+int map_frame_make(struct map_frame_writer *w, const char *text, size_t len, uint8_t **out,
+		   size_t *out_len);
 
 #endif

@@ -61,14 +61,31 @@ static void put_escaped_byte(struct json_out *j, unsigned char c)
 	put(j, buf, strlen(buf));
 }
 
+/* Bytes at the start that stand for themselves. */
+static size_t plain_len(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n] >= 0x20 && text[n] < 0x7f && text[n] != '"' && text[n] != '\\')
+		n++;
+	return n;
+}
+
 static void put_quoted(struct json_out *j, const char *text)
 {
 	size_t len = strlen(text);
 
 	put(j, "\"", 1);
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8_char_len(text + i, len - i);
-		unsigned char c = (unsigned char)text[i];
+		size_t plain = plain_len(text + i), n;
+		unsigned char c;
+
+		put(j, text + i, plain);
+		i += plain;
+		if (i == len)
+			break;
+		n = utf8_char_len(text + i, len - i);
+		c = (unsigned char)text[i];
 
 		if (n == 0)
 			put(j, "\xef\xbf\xbd", 3);
