@@ -230,8 +230,10 @@ static void digest(struct client *c, size_t have, size_t fresh)
 	uint8_t *buf = c->worker->scratch;
 	long used;
 
-	if (c->state == CLIENT_UP)
+	if (c->state == CLIENT_UP) {
 		client_mark_busy(c);
+		c->worker->reads++;
+	}
 	used = take(c, buf, have);
 	if (c->is_dead)
 		return;

@@ -3,230 +3,29 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "controlplane/derp/client.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define EVENTS_A_TURN	256
-#define ACCEPTS_A_TURN	64
-#define LISTEN_BACKLOG	1024
-#define LETTER_BYTES	65536
-#define LETTERS_WAITING 64 /* more than these: packets for that worker are dropped */
-#define SWEEP_NS	NS_PER_SEC
-#define WAIT_MS		1000
-#define RETRY_MS	2
-#define USER_TIMEOUT_MS 15000
-#define NOT_SENT_BYTES	262144
-/* To a client that is nearer than this no more than NEAR_WINDOW need be under way. */
-#define NEAR_US	     2000
-#define NEAR_WINDOW  65536
-#define SEGMENT_MOST 15500
-#define RECONNECT_MS 1000
-#define TRY_FOR_MS   60000
-#define TRIM_LEAST   32 /* clients */
-
-/* --- letters --- */
-
-static struct letter *letter_with_room(struct outbox *o, size_t len)
-{
-	struct letter *l = o->open;
-	size_t room = len > LETTER_BYTES ? len : LETTER_BYTES;
-
-	if (l && l->room - l->len >= len)
-		return l;
-	if (l) {
-		if (o->last)
-			o->last->next = l;
-		else
-			o->first = l;
-		o->last = l;
-		o->waiting++;
-	}
-	o->open = malloc(sizeof(*l) + room);
-	if (o->open)
-		*o->open = (struct letter){.room = room};
-	return o->open;
-}
-
-bool worker_post(struct worker *w, unsigned to, const struct message *m, const void *data)
-{
-	struct outbox *o = &w->outboxes[to];
-	size_t len = (sizeof(*m) + m->len + 7) & ~7ul;
-	struct letter *l;
-
-	if (m->type == MESSAGE_PACKET && o->waiting > LETTERS_WAITING)
-		return false;
-	l = letter_with_room(o, len);
-	if (!l)
-		return false;
-	memcpy(l->data + l->len, m, sizeof(*m));
-	if (m->len)
-		memcpy(l->data + l->len + sizeof(*m), data, m->len);
-	l->len += len;
-	return true;
-}
-
-void worker_tell(struct worker *w, const struct message *m, const void *data)
-{
-	for (unsigned i = 0; i < w->relay->worker_count; i++)
-		if (i != w->index && !worker_post(w, i, m, data))
-			log_error("relay.memory", "worker=%u", w->index);
-}
-
-/* Posts what was written in this turn; true if something still waits. */
-static bool post_letters(struct worker *w)
-{
-	bool waits = false;
-
-	for (unsigned i = 0; i < w->relay->worker_count; i++) {
-		struct outbox *o = &w->outboxes[i];
-		struct worker *to = &w->relay->workers[i];
-		uint64_t one = 1;
-		bool posted = false;
-
-		if (o->open) {
-			struct letter *l = o->open;
-
-			o->open = NULL;
-			if (o->last)
-				o->last->next = l;
-			else
-				o->first = l;
-			o->last = l;
-			o->waiting++;
-		}
-		while (o->first) {
-			struct letter *next = o->first->next;
-
-			if (!mailbox_put(&to->mailboxes[w->index], o->first))
-				break;
-			o->first = next;
-			o->waiting--;
-			posted = true;
-		}
-		if (!o->first)
-			o->last = NULL;
-		else
-			waits = true;
-		if (posted && write(to->event_fd, &one, sizeof(one)) < 0)
-			log_error("relay.wake", "error=\"%s\"", strerror(errno));
-	}
-	return waits;
-}
-
-static void read_letters(struct worker *w)
-{
-	struct letter *l;
-
-	for (unsigned i = 0; i < w->relay->worker_count; i++)
-		while ((l = mailbox_take(&w->mailboxes[i]))) {
-			for (size_t at = 0; at < l->len;) {
-				struct message m;
-
-				memcpy(&m, l->data + at, sizeof(m));
-				frames_on_message(w, &m, l->data + at + sizeof(m));
-				at += (sizeof(m) + m.len + 7) & ~7ul;
-			}
-			free(l);
-		}
-}
-
-/* --- answers of the admission --- */
-
-void relay_on_answer(void *arg, uint64_t id, bool is_allowed)
-{
-	struct relay *r = arg;
-	struct worker *w = &r->workers[id >> 56];
-	struct admission_answer *a = malloc(sizeof(*a));
-	uint64_t one = 1;
-
-	/* Without one the client's time runs out. */
-	if (!a)
-		return;
-	*a = (struct admission_answer){
-		.next = atomic_load(&w->answers), .id = id, .is_allowed = is_allowed};
-	while (!atomic_compare_exchange_weak(&w->answers, &a->next, a))
-		;
-	if (write(w->event_fd, &one, sizeof(one)) < 0)
-		log_error("relay.wake", "error=\"%s\"", strerror(errno));
-}
-
-struct client *worker_client(const struct worker *w, uint64_t id)
-{
-	uint32_t slot = (uint32_t)id & SLOT_MASK;
-	struct client *c = slot < w->slot_count ? w->slots[slot] : NULL;
-
-	/* The slot may be another client's by now. */
-	return c && c->id == id ? c : NULL;
-}
-
-static void read_answers(struct worker *w)
-{
-	struct admission_answer *next, *a = atomic_load_explicit(&w->answers, memory_order_relaxed);
-
-	for (a = a ? atomic_exchange(&w->answers, NULL) : NULL; a; a = next) {
-		struct client *c = worker_client(w, a->id);
-
-		next = a->next;
-		if (c)
-			client_on_answer(c, a->is_allowed);
-		free(a);
-	}
-}
+#define EVENTS_A_TURN 256
+#define SWEEP_NS      NS_PER_SEC
+#define WAIT_MS	      1000
+#define RETRY_MS      2
+#define RECONNECT_MS  1000
+#define TRY_FOR_MS    60000
+#define TRIM_LEAST    32 /* clients */
 
 /* --- a turn --- */
-
-/*
- * What a sender has under way while the relay has no time for it is age and nothing else.
- * The window follows the way: a near client fills a small one.
- */
-static void bound_window(int fd)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-	int near = NEAR_WINDOW;
-
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt < NEAR_US)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &near, sizeof(near));
-}
-
-static void accept_clients(struct worker *w, int listen_fd)
-{
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct sockaddr_storage ss;
-		socklen_t len = sizeof(ss);
-		int fd = accept4(listen_fd, (struct sockaddr *)&ss, &len,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
-		int on = 1, timeout = USER_TIMEOUT_MS, low = NOT_SENT_BYTES;
-		struct endpoint from;
-
-		if (fd < 0)
-			return;
-		if (atomic_load(&w->relay->clients) >= w->relay->limits.max_clients ||
-		    endpoint_from_sockaddr((struct sockaddr *)&ss, len, &from)) {
-			COUNT(w, refused, 1);
-			close(fd);
-			continue;
-		}
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-		/* What waits shall wait with us, where it can be dropped. */
-		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
-		if (w->relay->limits.receive_window)
-			bound_window(fd);
-		client_accept(w, fd, &from);
-	}
-}
 
 static bool is_listen(const struct worker *w, const void *ptr, int *fd)
 {
@@ -244,7 +43,7 @@ static void on_event(struct worker *w, const struct epoll_event *ev)
 	int fd;
 
 	if (is_listen(w, ev->data.ptr, &fd)) {
-		accept_clients(w, fd);
+		listen_accept(w, fd);
 	} else if (ev->data.ptr == w) {
 		if (read(w->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 			log_error("relay.wake", "error=\"%s\"", strerror(errno));
@@ -347,63 +146,53 @@ static int wait_ms(const struct worker *w, bool letters_wait)
 	return w->ready || letters_wait ? RETRY_MS : WAIT_MS;
 }
 
+/* At the end of a turn; reads and frames: what was counted before it. */
+static void rest(struct worker *w, uint64_t reads, uint64_t frames)
+{
+	static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	uint64_t now = clock_now_ns();
+
+	frames = atomic_load_explicit(&w->counters.received, memory_order_relaxed) - frames;
+	if (pause_wanted(&w->pause, w->now_ns - w->done_ns, now - w->now_ns, w->reads - reads,
+			 frames) &&
+	    !w->ready)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	w->done_ns = now;
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct epoll_event events[EVENTS_A_TURN];
 	bool letters_wait = false;
 
+	/* Or a pause lasts half as long again. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	w->done_ns = clock_now_ns();
 	while (!atomic_load_explicit(&w->relay->stop, memory_order_relaxed)) {
 		int n = epoll_wait(w->epoll_fd, events, EVENTS_A_TURN, wait_ms(w, letters_wait));
+		uint64_t frames = atomic_load_explicit(&w->counters.received, memory_order_relaxed);
+		uint64_t reads = w->reads;
 
 		w->now_ns = clock_now_ns();
-		read_letters(w);
-		read_answers(w);
+		letters_read(w);
+		answers_read(w);
 		read_ready(w);
 		for (int i = 0; i < n; i++)
 			on_event(w, &events[i]);
 		sweep(w);
 		/* First the letters: a client that reads ServerInfo is known to all workers. */
-		letters_wait = post_letters(w);
+		letters_wait = letters_post(w);
 		write_dirty(w);
-		letters_wait |= post_letters(w);
+		letters_wait |= letters_post(w);
 		free_dead(w);
+		rest(w, reads, frames);
 	}
 	say_restarting(w);
 	return NULL;
 }
 
 /* --- start and stop --- */
-
-static int listen_on(const struct endpoint *e, const struct relay_limits *limits)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = endpoint_to_sockaddr(e, &ss);
-	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1, off = 0, window = (int)limits->receive_window, segment = SEGMENT_MOST, rc;
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-	if (ss.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	/* Inherited. It bounds what a sender has in flight while the relay has no time for it. */
-	if (window)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
-	/*
-	 * More than any Ethernet's. With the loopback's 64 KiB a sender's kernel buffers 2.6 to
-	 * 4 MB from the start (so many times ten segments), all of it age while the relay is
-	 * busy; with this 500 KB. (With 7,500 bytes BBR senders at times stood still for 200 ms.)
-	 */
-	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
-	if (bind(fd, (struct sockaddr *)&ss, len) || listen(fd, LISTEN_BACKLOG)) {
-		rc = -errno;
-		close(fd);
-		return rc;
-	}
-	return fd;
-}
 
 static int watch(struct worker *w, int fd, void *what)
 {

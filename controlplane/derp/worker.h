@@ -21,6 +21,7 @@
 #include "controlplane/derp/directory.h"
 #include "controlplane/derp/identity.h"
 #include "controlplane/derp/mailbox.h"
+#include "controlplane/derp/pause.h"
 #include "controlplane/derp/queue.h"
 #include "controlplane/derp/record.h"
 
@@ -103,6 +104,9 @@ struct worker {
 	int listens[LISTENS_MAX];
 	unsigned listen_count;
 	uint64_t now_ns, next_sweep_ns;
+	uint64_t done_ns; /* when the last turn ended */
+	struct pause pause;
+	uint64_t reads; /* that brought frames, since the start */
 	struct directory directory;
 	struct queue_pool pool;
 	struct flow **flows;   /* FLOW_BUCKETS */
@@ -157,5 +161,14 @@ struct client *worker_client(const struct worker *w, uint64_t id);
 bool worker_post(struct worker *w, unsigned to, const struct message *m, const void *data);
 /* The same to all others. */
 void worker_tell(struct worker *w, const struct message *m, const void *data);
+/* Posts what was written in this turn; true if something still waits. */
+bool letters_post(struct worker *w);
+void letters_read(struct worker *w);
+void answers_read(struct worker *w);
+
+/* listen.c: a socket, or a negative errno. */
+int listen_on(const struct endpoint *e, const struct relay_limits *limits);
+/* Takes in who waits. */
+void listen_accept(struct worker *w, int listen_fd);
 
 #endif
