@@ -10,6 +10,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
+from cases import Failed, check  # noqa: E402
 from netns import Lab, run, wait_for  # noqa: E402
 from nodes import Causeway, foreign  # noqa: E402
 
@@ -161,12 +162,15 @@ class Stock:
         self.cli(*self.up_words(*options), timeout=30)
         return time.monotonic() - t0
 
-    def up_fails(self, *options):
-        """What `up` says when it is refused."""
-        p = self.cli(*self.up_words(*options), check=False, timeout=30)
-        if p.returncode == 0:
-            raise AssertionError("%s came in with %s" % (self.name, options))
-        return p.stdout + (p.stderr or "")
+    def up_fails(self, why, *options):
+        """It is refused and says so. The first thing that `up` hears may be the error of the
+        attempt before: then it is asked again."""
+        for _ in range(3):
+            p = self.cli(*self.up_words(*options), check=False, timeout=30)
+            check(p.returncode, "%s came in with %s" % (self.name, options))
+            if why in p.stdout:
+                return
+        raise Failed("%s: %s, not %s" % (options, p.stdout, why))
 
     def up_by_hand(self, user, *options):
         """Waits for a URL, and the administrator admits what stands in it."""

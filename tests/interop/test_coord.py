@@ -177,12 +177,14 @@ def agree_on_nodes(w, stocks):
                         ("map addresses", [x.split("/")[0] for x in n["Addresses"]],
                          row["addresses"]),
                         ("map key", n["Key"], row["node_key"]),
-                        ("home", n.get("HomeDERP"), row["home_derp"]),
-                        ("endpoints", n.get("Endpoints") or [], row["endpoints"]),
+                        # Its own it is not told again: it told them.
+                        ("home", n.get("HomeDERP"), name != s.name and row["home_derp"]),
+                        ("endpoints", n.get("Endpoints") or [],
+                         name != s.name and row["endpoints"]),
                         ("expiry", (n.get("KeyExpiry") or "")[:19], (row["expires"] or "")[:19]),
                         ("routes", n["AllowedIPs"][2:],
                          ["10.9.0.0/16"] if name == "b" else [])):
-                    if theirs != ours:
+                    if ours is not False and theirs != ours:
                         wrong.append("%s of %s: %s says %s, the coordinator %s" %
                                      (what, name, s.name, theirs, ours))
         return wrong
@@ -267,7 +269,13 @@ def a_monitor_reads():
         check(len(w.coord("users")) == 2, w.coord("users"))
 
 
+def named(*functions):
+    return [(f.__name__.replace("_", "-"), f) for f in functions]
+
+
 if __name__ == "__main__":
-    sys.exit(main([[(f.__name__.replace("_", "-"), f) for f in (
-        two_join_by_key_and_by_hand, changes_reach_who_watches, all_say_the_same,
-        dns_is_told_and_answered, through_our_relay_without_udp, a_monitor_reads, over_tls, the_coordinator_is_killed, ours_joins)]], __doc__))
+    # What is measured runs alone.
+    sys.exit(main([named(two_join_by_key_and_by_hand), named(
+        changes_reach_who_watches, all_say_the_same, dns_is_told_and_answered,
+        through_our_relay_without_udp, a_monitor_reads, over_tls, the_coordinator_is_killed,
+        ours_joins)], __doc__))
