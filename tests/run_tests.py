@@ -179,7 +179,8 @@ def groups(everything):
         ("fuzz", meson_group(fuzz, ["--suite", "fuzz", "--test-args=-max_total_time=" + seconds],
                              {"CC": "clang"}, 3600, whole=False)),
         ("wire", script_group(py("tests/lab/test_wire.py"), 600, lab_env)),
-        ("lab", script_group(py("tests/lab/lab.py", "--once", "--cases"), 600, lab_env)),
+        ("lab", script_group(py("tests/lab/lab.py", "--static", "--once", "--cases"), 600,
+                             lab_env)),
         ("start", script_group(py("tests/lab/test_start.py"), 300, lab_env)),
         ("badinput", script_group(py("tests/lab/test_badinput.py"), 600, lab_env)),
         ("failclosed", script_group(py("tests/lab/test_failclosed.py"), 600, lab_env)),
@@ -192,6 +193,8 @@ def groups(everything):
         ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
                                   "boringtun-cli", "tailscaled", "tailscale", "control",
                                   "derpclient", "derper", "netcheck", "ts2021"], 3600)),
+        # Behind `foreign`: a stock node is part of it.
+        ("lab-mesh", script_group(py("tests/lab/lab.py", "--once", "--cases"), 600, lab_env)),
         ("control", script_group(py("tests/interop/test_control.py"), 300, lab_env)),
         ("ts2021", script_group(py("tests/interop/test_ts2021.py"), 300, lab_env)),
         ("coord", script_group(py("tests/interop/test_coord.py"), 300, lab_env)),
