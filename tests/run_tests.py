@@ -207,6 +207,7 @@ def groups(everything):
         ("netcheck", script_group(py("tests/interop/test_netcheck.py"), 300, lab_env)),
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
         ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
+        ("mesh-exit", script_group(py("tests/interop/test_mesh_exit.py"), 300, lab_env)),
         ("mesh-dns", script_group(py("tests/interop/test_mesh_dns.py"), 300, lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
