@@ -206,6 +206,7 @@ def groups(everything):
         ("derp-mesh", script_group(py("tests/interop/test_derp_mesh.py"), 300, lab_env)),
         ("netcheck", script_group(py("tests/interop/test_netcheck.py"), 300, lab_env)),
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
+        ("localapi", script_group(py("tests/interop/test_localapi.py"), 600, lab_env)),
         ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
         ("mesh-exit", script_group(py("tests/interop/test_mesh_exit.py"), 300, lab_env)),
         ("mesh-dns", script_group(py("tests/interop/test_mesh_dns.py"), 300, lab_env)),

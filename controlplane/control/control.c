@@ -288,10 +288,16 @@ void control_resume(struct control *c, uint64_t now_ns)
 
 /* ---- answers ---- */
 
-/* Tries the same again after the back-off; a logout is not tried again. */
+/* A key that never admitted this node: the user has to say what now. */
+static bool is_key_refused(const struct control *c)
+{
+	return c->was_refused && c->auth_key && key_is_zero(&c->keys.node_private);
+}
+
+/* Tries the same again after the back-off; but not a logout, nor a key that was refused. */
 static void login_failed(struct control *c, uint64_t wait_ns, uint64_t now_ns)
 {
-	if (c->is_logging_out) {
+	if (c->is_logging_out || is_key_refused(c)) {
 		c->is_logging_out = false;
 		c->login = CONTROL_LOGIN_IDLE;
 	} else {
@@ -371,6 +377,7 @@ void control_on_registered(struct control *c, unsigned status, const char *body,
 
 	if (c->login != CONTROL_LOGIN_REGISTERING && c->login != CONTROL_LOGIN_FOLLOWING)
 		return;
+	c->was_refused = false;
 	if (status != 200) {
 		refused(c, status, body, len, retry_after_s, now_ns);
 		return;
@@ -385,6 +392,7 @@ void control_on_registered(struct control *c, unsigned status, const char *body,
 		login_failed(c, 0, now_ns);
 	} else if (r.error[0] || r.wants_signature) {
 		c->login_failures++;
+		c->was_refused = true;
 		snprintf(c->text, sizeof(c->text), "%s",
 			 r.error[0] ? r.error
 				    : "the coordinator wants a signature of Tailnet Lock, which "
@@ -404,6 +412,7 @@ void control_on_register_lost(struct control *c, const char *why, uint64_t now_n
 	if (c->login != CONTROL_LOGIN_REGISTERING && c->login != CONTROL_LOGIN_FOLLOWING)
 		return;
 	c->login_failures++;
+	c->was_refused = false;
 	snprintf(c->text, sizeof(c->text), "register request: %.200s", why);
 	login_failed(c, 0, now_ns);
 }

@@ -78,6 +78,7 @@ struct control {
 	struct key try_private, try_public; /* what is being registered */
 	bool is_try_fresh;		    /* made for this login: it cannot have expired */
 	bool is_logging_out;
+	bool was_refused; /* the last failure was the coordinator's word on this login */
 	char followup[CONTROL_URL_MAX]; /* "" = none */
 	unsigned login_failures;
 	uint64_t login_at_ns; /* WAITING */

@@ -254,8 +254,12 @@ static void on_login(void *arg, bool in, const char *why)
 
 	m->is_connected = in;
 	snprintf(m->error, sizeof(m->error), "%s", why);
-	/* What is tried again may still succeed: who waits for the login goes on waiting. */
-	if (why[0] && !mesh_control_is_logging_in(m->control))
+	/*
+	 * What is tried again may still succeed: who waits for the login goes on waiting. But
+	 * not if the coordinator itself said no.
+	 */
+	if (why[0] &&
+	    (!mesh_control_is_logging_in(m->control) || mesh_control_was_refused(m->control)))
 		what |= MESH_DID_ERROR;
 	if (in || (what & MESH_DID_ERROR))
 		forget_auth_key(m);
@@ -340,12 +344,15 @@ int mesh_start(struct mesh *m, const json_t *options, struct json_in *in)
 		forget_auth_key(m);
 		m->had_key = mesh_control_has_key(m->control);
 		m->auth_key = strdup(auth_key);
-		mesh_control_log_in(m->control, auth_key, false);
+		/* A good login stays, unless mesh_log_in follows: it wants another key. */
+		if (!m->had_key || !m->is_connected || m->is_expired)
+			mesh_control_log_in(m->control, auth_key, false);
 	} else if (!m->view.logged_out && mesh_control_has_key(m->control) && !m->is_connected) {
 		mesh_control_start(m->control);
 	}
 	mesh_follow_prefs(m);
-	mesh_update_state(m, MESH_DID_PREFS);
+	/* Also where it stays as it is: who began a login waits to hear that the node runs. */
+	mesh_update_state(m, MESH_DID_PREFS | MESH_DID_STATE);
 	return 0;
 }
 

@@ -551,6 +551,11 @@ bool mesh_control_is_logging_in(const struct mesh_control *m)
 	return m->control.login != CONTROL_LOGIN_IDLE;
 }
 
+bool mesh_control_was_refused(const struct mesh_control *m)
+{
+	return m->control.was_refused;
+}
+
 bool mesh_control_has_key(const struct mesh_control *m)
 {
 	return !key_is_zero(&m->control.keys.node_private);

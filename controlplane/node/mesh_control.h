@@ -65,6 +65,8 @@ void mesh_control_set_endpoints(struct mesh_control *m, const struct control_end
 bool mesh_control_is_logged_in(const struct mesh_control *m);
 /* A login is under way, or will be tried again. */
 bool mesh_control_is_logging_in(const struct mesh_control *m);
+/* on_login's last failure was the coordinator's word, not one of the way to it. */
+bool mesh_control_was_refused(const struct mesh_control *m);
 bool mesh_control_has_key(const struct mesh_control *m);
 /* "" = none pending. */
 const char *mesh_control_auth_url(const struct mesh_control *m);

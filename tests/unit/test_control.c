@@ -363,6 +363,16 @@ static void an_error_is_told_in_its_words(void **state)
 	answer(&r, "{\"Error\":\"invalid key:\\nit has expired\"}");
 	need(&r, CONTROL_TELL_ERROR);
 	assert_string_equal(r.last.text, "invalid key: it has expired");
+	/* The key is not offered again by itself. */
+	assert_true(r.c.was_refused);
+	assert_true(control_deadline(&r.c) == CONTROL_NEVER);
+	/* That nobody answered is no refusal: it is tried again. */
+	control_log_in(&r.c, "other", false, r.now);
+	need(&r, CONTROL_SEND_REGISTER);
+	control_on_register_lost(&r.c, "refused", r.now);
+	need(&r, CONTROL_TELL_ERROR);
+	assert_false(r.c.was_refused);
+	assert_in_range(control_deadline(&r.c), r.now, r.now + SEC);
 	end(&r);
 }
 
