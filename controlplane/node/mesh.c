@@ -321,6 +321,8 @@ int mesh_open_control(struct mesh *m, struct json_in *in)
 		     : -ENOMEM;
 	m->is_opening = false;
 	json_decref(cfg.hostinfo);
+	if (!rc)
+		mesh_relays_tell_endpoints(m);
 	if (rc)
 		snprintf(in->error, sizeof(in->error), "%.250s", rc == -ENOMEM ? "no memory" : err);
 	return rc;

@@ -80,6 +80,8 @@ void mesh_expire_at(struct mesh *m, int64_t at_ns);
 
 int mesh_relays_open(struct mesh *m);
 void mesh_relays_close(struct mesh *m);
+/* All endpoints of this node, to a coordinator that was opened after they were found. */
+void mesh_relays_tell_endpoints(struct mesh *m);
 /* The picture's relays and our key. */
 void mesh_relays_apply(struct mesh *m, const struct netmap *map);
 /* Hostinfo for the coordinator, with what netcheck found. The caller's; NULL: no memory. */

@@ -194,17 +194,25 @@ static bool is_heard(void *ctx)
 	return m->is_connected;
 }
 
-static void on_endpoints(void *arg, const struct endpoint_list *list)
+void mesh_relays_tell_endpoints(struct mesh *m)
 {
+	const struct endpoint_list *list = mesh_netcheck_endpoints(m->netcheck);
 	struct control_endpoint told[ENDPOINT_LIST_MAX];
-	struct mesh *m = arg;
 
 	for (size_t i = 0; i < list->count; i++)
 		told[i] = (struct control_endpoint){
 			.endpoint = list->at[i].at,
 			.type = (enum control_endpoint_type)list->at[i].type};
+	mesh_control_set_endpoints(m->control, told, (uint32_t)list->count);
+}
+
+static void on_endpoints(void *arg, const struct endpoint_list *list)
+{
+	struct mesh *m = arg;
+
+	(void)list;
 	if (m->control)
-		mesh_control_set_endpoints(m->control, told, (uint32_t)list->count);
+		mesh_relays_tell_endpoints(m);
 }
 
 static void on_home(void *arg, uint16_t region)

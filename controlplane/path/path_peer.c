@@ -129,7 +129,8 @@ static size_t ping_all(struct path_peer *p, uint64_t min_ns, uint64_t now_ns)
 
 /*
  * The call goes after the pings, so that our NAT is open when the answer comes. A peer of which no
- * address is known is called as well: it can tell us some.
+ * address is known is called as well: it can tell us some. And so is one whose own call made us
+ * ping just now: it may know no address of ours.
  */
 static void discover(struct path_peer *p, uint64_t min_ns, uint64_t now_ns)
 {
@@ -137,7 +138,7 @@ static void discover(struct path_peer *p, uint64_t min_ns, uint64_t now_ns)
 
 	if (!p->has_box)
 		return;
-	if (!ping_all(p, min_ns, now_ns) && (p->candidates.count || !due))
+	if (!ping_all(p, min_ns, now_ns) && !due)
 		return;
 	p->full_ns = now_ns;
 	send_call(p, now_ns);

@@ -554,6 +554,26 @@ static void pings_back_at_once(void **state)
 	assert_int_equal(rig.pings, 4);
 }
 
+/* A peer that called is called back with our first packet: it may know no address of ours. */
+static void calls_back_with_a_packet(void **state)
+{
+	struct endpoint one = at(1);
+	struct disco_msg call = {.type = DISCO_CALL_ME_MAYBE,
+				 .call = {.endpoints = &one, .count = 1}};
+
+	(void)state;
+	assert_int_equal(give(&call, NULL), 0);
+	assert_int_equal(rig.pings, 2);
+	assert_int_equal(rig.calls, 0);
+	run_to(START + 2 * MS);
+	path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_int_equal(rig.pings, 2); /* they were pinged just now */
+	assert_int_equal(rig.calls, 1);
+	for (int i = 0; i < 100; i++)
+		path_peer_on_activity(&rig.p, rig.now_ns);
+	assert_int_equal(rig.calls, 1);
+}
+
 static void answers_pings_within_bounds(void **state)
 {
 	struct endpoint from = at(50), own = rig.own;
@@ -700,6 +720,7 @@ int main(int argc, char **argv)
 		RULE(silence_goes_by_derp),
 		RULE(call_brings_candidates),
 		RULE(doubt_always_asks),
+		RULE(calls_back_with_a_packet),
 		RULE(pings_back_at_once),
 		RULE(answers_pings_within_bounds),
 		RULE(counts_forged),
