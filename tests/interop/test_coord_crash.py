@@ -54,27 +54,35 @@ class Writer(threading.Thread):
     def __init__(self, world, turn):
         super().__init__(daemon=True)
         self.world, self.turn = world, turn
-        self.begun = self.acknowledged = 0
+        self.begun, self.acknowledged = 0, {"dns": 0, "policy": 0}
         self.names, self.joined = [], []
         self.over = threading.Event()
 
     def run(self):
         try:
             while not self.over.is_set():
-                self.document()
+                self.documents()
                 self.user()
                 self.single_use()
         except (LabError, ValueError, subprocess.TimeoutExpired):
             pass  # it is gone
 
-    def document(self):
+    def version(self, n):
+        return "v%d.r%d.test" % (n, self.turn)
+
+    def documents(self):
+        """DNS and the policy, both with a number that the next ones are known by."""
         self.begun += 1
-        path = self.world.lab.path("dns.hujson")
+        path = self.world.lab.path("document.hujson")
         with open(path, "w") as f:
-            json.dump({"extra_records": [{"name": "v%d.r%d.test" % (self.begun, self.turn),
+            json.dump({"extra_records": [{"name": self.version(self.begun),
                                           "value": "10.0.0.1"}]}, f)
         self.world.coord("dns", "set", path)
-        self.acknowledged = self.begun
+        self.acknowledged["dns"] = self.begun
+        with open(path, "w") as f:
+            f.write('{"acls": [], // %s\n}' % self.version(self.begun))
+        self.world.coord("policy", "set", path)
+        self.acknowledged["policy"] = self.begun
 
     def user(self):
         name = "user-%d-%d" % (self.turn, self.begun)
@@ -117,11 +125,11 @@ def one_round(w, key, turn, in_store):
     check(in_store <= there, "nodes of an earlier round are lost")
     users = {u["name"] for u in w.coord("users")}
     check(set(writer.names) <= users, "users are lost")
-    if writer.begun:
-        records = w.coord("dns", "show")["told"].get("ExtraRecords") or [{"Name": ""}]
-        names = ["v%d.r%d.test" % (v, turn) for v in (writer.acknowledged, writer.begun)]
-        check(records[0]["Name"] in names or not writer.acknowledged,
-              "%s is not of %s" % (records, names))
+    for what, least in writer.acknowledged.items():
+        text = w.coord(what, "get" if what == "policy" else "show")["text"] or ""
+        # The last that was acknowledged, or the one that was on its way.
+        check(not least or any(writer.version(v) in text for v in (least, writer.begun)),
+              "%s is %s, not of %d or %d" % (what, text, least, writer.begun))
     whole(w, turn, len(there))
     return len(told), there
 
@@ -141,7 +149,7 @@ def whole(w, turn, count):
 
 
 def killed_amid_registrations():
-    with World(relay=False) as w:
+    with World(relay=False, policy=None) as w:
         seed = random.randrange(1 << 32)
         random.seed(seed)
         try:
