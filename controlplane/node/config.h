@@ -90,6 +90,7 @@ struct node_config {
 	bool forwards4, forwards6; /* peers reach others through the kernel of this node */
 	bool has_exit;		   /* all goes through an exit node; is none there, nowhere */
 	bool exit_shuts_lan;	   /* also what this host sends to networks it is in */
+	bool outer_shuns_tunnel;   /* outer packets never go into the tunnel, whatever its routes */
 };
 
 /*

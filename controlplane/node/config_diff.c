@@ -100,6 +100,7 @@ static bool forwarding_equal(const struct node_config *a, const struct node_conf
 			      b->masquerade_count) &&
 	       a->leaves_netfilter == b->leaves_netfilter && a->forwards4 == b->forwards4 &&
 	       a->forwards6 == b->forwards6 && a->has_exit == b->has_exit &&
+	       a->outer_shuns_tunnel == b->outer_shuns_tunnel &&
 	       a->exit_shuts_lan == b->exit_shuts_lan;
 }
 

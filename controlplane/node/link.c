@@ -48,7 +48,7 @@ int link_open(struct link **out)
 		free(l);
 		return err;
 	}
-	/* The rules of a default route keep marked packets out of the tunnel. */
+	/* Rules keep marked packets out of the tunnel (link_plan.h). */
 	net_stream_set_mark(LINK_FWMARK);
 	*out = l;
 	return 0;
@@ -230,23 +230,25 @@ static void remove_addrs(struct link *l, const struct node_config *cfg, uint32_t
 	free(s.addrs);
 }
 
-static void set_rules(struct link *l, uint8_t family, bool wanted, bool shuts_lan)
+static void set_rules(struct link *l, uint8_t family, const struct link_plan *plan)
 {
 	struct netlink_rule rules[LINK_RULES];
+	bool is_any_wanted = false;
 
 	link_plan_rules(family, rules);
 	for (unsigned i = 0; i < LINK_RULES; i++) {
-		bool is_wanted_too = wanted && (shuts_lan || !rules[i].from_host);
-		int err = is_wanted_too ? netlink_rule_add(l->nl, &rules[i])
-					: netlink_rule_del(l->nl, &rules[i]);
+		bool is_wanted = link_plan_needs(plan, &rules[i]);
+		int err = is_wanted ? netlink_rule_add(l->nl, &rules[i])
+				    : netlink_rule_del(l->nl, &rules[i]);
 
+		is_any_wanted |= is_wanted;
 		/* Without IPv6 nothing can leave by it; what a peer has of it is told by its route.
 		 */
-		if (err && is_wanted_too && !is_no_ipv6(family, err))
+		if (err && is_wanted && !is_no_ipv6(family, err))
 			problem(l, family, err, "policy rule %u", rules[i].priority);
 	}
 	/* Lets reverse-path filtering see the mark of the outer packets. */
-	if (wanted && family == AF_INET)
+	if (is_any_wanted && family == AF_INET)
 		sysctl_write("ipv4", "all", "src_valid_mark", "1");
 }
 
@@ -256,7 +258,7 @@ static void set_tun(struct link *l, const struct node_config *cfg, const char *t
 	int err;
 
 	set_sysctls(tun);
-	err = netlink_link_up(l->nl, ifindex, mtu);
+	err = netlink_link_up(l->nl, ifindex, mtu, LINK_GROUP);
 	if (err)
 		problem(l, AF_UNSPEC, err, "%s up with MTU %u", tun, mtu);
 	remove_addrs(l, cfg, ifindex);
@@ -329,8 +331,8 @@ void link_apply(struct link *l, const struct node_config *cfg, const char *tun, 
 					prefix_print(&r->dst, text));
 		}
 	}
-	set_rules(l, AF_INET, plan.default_v4, plan.shuts_lan);
-	set_rules(l, AF_INET6, plan.default_v6, plan.shuts_lan);
+	set_rules(l, AF_INET, &plan);
+	set_rules(l, AF_INET6, &plan);
 	set_translation(l, cfg, tun);
 	l->forwards4 = cfg->forwards4;
 	l->forwards6 = cfg->forwards6;
@@ -340,9 +342,11 @@ void link_apply(struct link *l, const struct node_config *cfg, const char *tun, 
 
 void link_down(struct link *l, uint32_t ifindex)
 {
+	const struct link_plan none = {0};
+
 	l->problem[0] = 0;
-	set_rules(l, AF_INET, false, false);
-	set_rules(l, AF_INET6, false, false);
+	set_rules(l, AF_INET, &none);
+	set_rules(l, AF_INET6, &none);
 	if (!l->leaves_netfilter)
 		nft_table_remove(l->nft);
 	l->has_table = false;

@@ -35,27 +35,45 @@ bool link_plan_has(const struct link_plan *plan, const struct netlink_route *rou
 
 void link_plan_rules(uint8_t family, struct netlink_rule rules[LINK_RULES])
 {
-	rules[0] = (struct netlink_rule){
-		.family = family,
-		.priority = LINK_RULE_HOST,
-		.table = LINK_TABLE,
-		.fwmask = LINK_FWMASK,
-		.from_host = true,
+	const struct netlink_rule all[LINK_RULES] = {
+		{.priority = LINK_RULE_OUTER,
+		 .table = RT_TABLE_MAIN,
+		 .fwmark = LINK_FWMARK,
+		 .fwmask = LINK_FWMASK,
+		 .suppress_group = LINK_GROUP},
+		{.priority = LINK_RULE_OUTER_DEFAULT,
+		 .table = RT_TABLE_DEFAULT,
+		 .fwmark = LINK_FWMARK,
+		 .fwmask = LINK_FWMASK},
+		{.priority = LINK_RULE_OUTER_END,
+		 .is_unreachable = true,
+		 .fwmark = LINK_FWMARK,
+		 .fwmask = LINK_FWMASK},
+		{.priority = LINK_RULE_HOST,
+		 .table = LINK_TABLE,
+		 .fwmask = LINK_FWMASK,
+		 .from_host = true},
+		{.priority = LINK_RULE_MAIN, .table = RT_TABLE_MAIN, .suppress_all = true},
+		{.priority = LINK_RULE_MESH,
+		 .table = LINK_TABLE,
+		 .fwmark = LINK_FWMARK,
+		 .fwmask = LINK_FWMASK,
+		 .invert = true},
 	};
-	rules[1] = (struct netlink_rule){
-		.family = family,
-		.priority = LINK_RULE_MAIN,
-		.table = RT_TABLE_MAIN,
-		.suppress_all = true,
-	};
-	rules[2] = (struct netlink_rule){
-		.family = family,
-		.priority = LINK_RULE_MESH,
-		.table = LINK_TABLE,
-		.fwmark = LINK_FWMARK,
-		.fwmask = LINK_FWMASK,
-		.invert = true,
-	};
+
+	for (unsigned i = 0; i < LINK_RULES; i++) {
+		rules[i] = all[i];
+		rules[i].family = family;
+	}
+}
+
+bool link_plan_needs(const struct link_plan *plan, const struct netlink_rule *rule)
+{
+	bool has_default = rule->family == AF_INET ? plan->default_v4 : plan->default_v6;
+
+	if (rule->priority <= LINK_RULE_OUTER_END)
+		return plan->outer_shuns_tunnel;
+	return has_default && (plan->shuts_lan || !rule->from_host);
 }
 
 static void mask_host_bits(struct prefix *p)
@@ -121,7 +139,8 @@ int link_plan_make(const struct node_config *cfg, uint32_t ifindex, uint32_t mtu
 	size_t room = cfg->address_count;
 
 	*out = (struct link_plan){.tun_mtu = tun_mtu(cfg, mtu_max),
-				  .shuts_lan = cfg->exit_shuts_lan};
+				  .shuts_lan = cfg->exit_shuts_lan,
+				  .outer_shuns_tunnel = cfg->outer_shuns_tunnel};
 	for (uint32_t i = 0; i < cfg->peer_count; i++)
 		room += cfg->peers[i].allowed_count;
 	out->routes = calloc(2 * room + ARRAY_SIZE(everything), sizeof(*out->routes));

@@ -22,6 +22,14 @@
  * the same TUN); what it forwards for its LAN is not.
  *
  *   5250: from all iif lo fwmark 0/0xff0000 lookup 52
+ *
+ * A peer of a mesh tells its addresses, of which some may lie behind our own tunnel (its LAN,
+ * say): an outer packet for one of them would go into the tunnel, be sealed, and go there again.
+ * So outer packets, which have the mark, find no route to the TUN.
+ *
+ *   5230: from all fwmark 0x80000/0xff0000 lookup main suppress_ifgroup 52
+ *   5235: from all fwmark 0x80000/0xff0000 lookup default
+ *   5240: from all fwmark 0x80000/0xff0000 unreachable
  */
 #ifndef CONTROLPLANE_NODE_LINK_PLAN_H
 #define CONTROLPLANE_NODE_LINK_PLAN_H
@@ -32,6 +40,10 @@
 #define LINK_TABLE		52
 #define LINK_FWMARK		0x80000u /* on outer sockets (causeway-dp) and dialed streams */
 #define LINK_FWMASK		0xff0000u
+#define LINK_GROUP		52 /* of interfaces: the TUN's */
+#define LINK_RULE_OUTER		5230
+#define LINK_RULE_OUTER_DEFAULT 5235
+#define LINK_RULE_OUTER_END	5240
 #define LINK_RULE_HOST		5250
 #define LINK_RULE_MAIN		5260
 #define LINK_RULE_MESH		5270
@@ -43,7 +55,8 @@ struct link_plan {
 	uint32_t route_count;
 	uint32_t tun_mtu;
 	bool default_v4, default_v6; /* table 52 and its rules are used */
-	bool shuts_lan;		     /* with the first rule, too */
+	bool shuts_lan;		     /* with the rule of the host, too */
+	bool outer_shuns_tunnel;     /* the rules of outer packets are used */
 };
 
 /*
@@ -56,8 +69,10 @@ void link_plan_fini(struct link_plan *plan);
 /* By family, prefix, table, metric: what makes a route itself in the kernel. */
 int link_plan_route_cmp(const void *a, const void *b);
 bool link_plan_has(const struct link_plan *plan, const struct netlink_route *route);
-/* The rules of a family, by priority: of the host's own traffic, main, mesh. */
-#define LINK_RULES 3
+/* All rules of a family, by priority. */
+#define LINK_RULES 6
 void link_plan_rules(uint8_t family, struct netlink_rule rules[LINK_RULES]);
+/* Does this plan use the rule? */
+bool link_plan_needs(const struct link_plan *plan, const struct netlink_rule *rule);
 
 #endif

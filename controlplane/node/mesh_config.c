@@ -160,6 +160,7 @@ static int add_forwarding(const struct mesh_input *in, struct node_config *cfg)
 	const struct netmap_node *self = in->map->self;
 
 	cfg->has_exit = has_exit(in->prefs);
+	cfg->outer_shuns_tunnel = true;
 	cfg->exit_shuts_lan = cfg->has_exit && !in->prefs->allow_lan;
 	cfg->leaves_netfilter = !in->prefs->netfilter;
 	cfg->masquerade = calloc(cfg->local_count + 1, sizeof(*cfg->masquerade));

@@ -143,7 +143,7 @@ static size_t addr_bytes(uint8_t family)
 	return family == AF_INET6 ? 16 : 4;
 }
 
-int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu)
+int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu, uint32_t group)
 {
 	struct nlmsghdr *nlh = netlink_begin(nl, RTM_NEWLINK, 0);
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
@@ -153,6 +153,7 @@ int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu)
 	ifi->ifi_flags = IFF_UP;
 	ifi->ifi_change = IFF_UP;
 	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	mnl_attr_put_u32(nlh, IFLA_GROUP, group);
 	return talk(nl, nlh);
 }
 
@@ -240,11 +241,12 @@ static struct nlmsghdr *rule_request(struct netlink *nl, uint16_t type, uint16_t
 	struct fib_rule_hdr *frh = mnl_nlmsg_put_extra_header(nlh, sizeof(*frh));
 
 	frh->family = r->family;
-	frh->action = FR_ACT_TO_TBL;
+	frh->action = r->is_unreachable ? FR_ACT_UNREACHABLE : FR_ACT_TO_TBL;
 	frh->table = r->table < 256 ? (uint8_t)r->table : RT_TABLE_UNSPEC;
 	frh->flags = r->invert ? FIB_RULE_INVERT : 0;
 	mnl_attr_put_u32(nlh, FRA_PRIORITY, r->priority);
-	mnl_attr_put_u32(nlh, FRA_TABLE, r->table);
+	if (!r->is_unreachable)
+		mnl_attr_put_u32(nlh, FRA_TABLE, r->table);
 	mnl_attr_put_u8(nlh, FRA_PROTOCOL, NETLINK_PROTOCOL);
 	if (r->fwmask) {
 		mnl_attr_put_u32(nlh, FRA_FWMARK, r->fwmark);
@@ -254,6 +256,8 @@ static struct nlmsghdr *rule_request(struct netlink *nl, uint16_t type, uint16_t
 		mnl_attr_put_strz(nlh, FRA_IIFNAME, "lo");
 	if (r->suppress_all)
 		mnl_attr_put_u32(nlh, FRA_SUPPRESS_PREFIXLEN, 0);
+	if (r->suppress_group)
+		mnl_attr_put_u32(nlh, FRA_SUPPRESS_IFGROUP, r->suppress_group);
 	return nlh;
 }
 

@@ -34,12 +34,15 @@ struct netlink_rule {
 	bool invert;	   /* packets without the mark */
 	bool from_host;	   /* packets that this host sends, not those that it forwards */
 	bool suppress_all; /* suppress_prefixlength 0: default routes of the table do not count */
+	uint32_t suppress_group; /* nor do routes to interfaces of this group; 0: all count */
+	bool is_unreachable;	 /* an end, not a table */
 };
 
 /* All: 0, or a negative errno. */
 int netlink_open(struct netlink **out);
 void netlink_close(struct netlink *nl);
-int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu);
+/* group: of interfaces, for rules. */
+int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu, uint32_t group);
 /* Adding what is there and removing what is not are no errors. */
 /* is_service: the kernel never chooses it as a source (scope host, or deprecated). */
 int netlink_addr_add(struct netlink *nl, uint32_t ifindex, const struct ip_addr *addr,

@@ -257,6 +257,47 @@ static void test_exit_closes(void **state)
 	config_free(without);
 }
 
+/* Of a mesh: what is sealed never goes where it is sealed, also not with an exit node. */
+static void test_outer_shuns_tunnel(void **state)
+{
+	struct node_config *cfg = config("\"10.2.0.0/16\", \"fd02::/64\"", "\"10.4.0.0/16\"");
+	struct link *l;
+	uint32_t ifindex;
+	int tun = tun_open(&ifindex);
+
+	assert_int_equal(link_open(&l), 0);
+	assert_int_equal(system("ip link add wan0 type veth peer name wan1 && "
+				"ip link set wan0 up && ip link set wan1 up && "
+				"ip addr add 192.0.2.2/24 dev wan0 && "
+				"ip addr add 2001:db8::2/64 dev wan0 nodad && "
+				"ip route add default via 192.0.2.1 && "
+				"ip route add default via 2001:db8::1"),
+			 0);
+	link_apply(l, cfg, "cw0", ifindex, 9000);
+	assert_int_equal(lines("ip route get 10.2.0.1 mark 0x80000 | grep cw0"), 1);
+	cfg->outer_shuns_tunnel = true;
+	for (unsigned exit = 0; exit < 2; exit++) {
+		cfg->has_exit = cfg->exit_shuts_lan = exit;
+		link_apply(l, cfg, "cw0", ifindex, 9000);
+		assert_null(link_problem(l));
+		assert_int_equal(lines("ip rule | grep '^52[34][05]'"), 3);
+		assert_true(exit || lines("ip route get 10.2.0.1 | grep cw0") == 1);
+		assert_true(is_closed("10.2.0.1 mark 0x80000"));
+		assert_true(is_closed("fd02::1 mark 0x80000"));
+		assert_int_equal(lines("ip route get 192.0.2.9 mark 0x80000 | grep wan0"), 1);
+		assert_int_equal(lines("ip route get 8.8.8.8 mark 0x80000 | grep wan0"), 1);
+		assert_int_equal(lines("ip route get 2600::1 mark 0x80000 | grep wan0"), 1);
+		assert_int_equal(lines("ip route get 192.0.2.2 mark 0x80000 | grep ^local"), 1);
+	}
+	link_down(l, ifindex);
+	assert_int_equal(lines("ip rule | grep '^52'"), 0);
+	assert_int_equal(lines("ip -6 rule | grep '^52'"), 0);
+	assert_int_equal(system("ip link del wan0"), 0);
+	close(tun);
+	link_close(l);
+	config_free(cfg);
+}
+
 static void test_translation(void **state)
 {
 	static const char ours[] = "nft list table inet causeway 2>/dev/null | grep masquerade";
@@ -304,9 +345,8 @@ static void test_translation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plan),
-		cmocka_unit_test(test_kernel),
-		cmocka_unit_test(test_exit_closes),
+		cmocka_unit_test(test_plan),	    cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_exit_closes), cmocka_unit_test(test_outer_shuns_tunnel),
 		cmocka_unit_test(test_translation),
 	};
 
