@@ -210,6 +210,8 @@ def groups(everything):
         ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
         ("mesh-exit", script_group(py("tests/interop/test_mesh_exit.py"), 300, lab_env)),
         ("mesh-dns", script_group(py("tests/interop/test_mesh_dns.py"), 300, lab_env)),
+        ("mesh-relay", script_group(py("tests/interop/test_mesh_relay.py", "--jobs", "3"), 300,
+                                    lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:

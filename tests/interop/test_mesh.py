@@ -38,7 +38,7 @@ class World:
                           for i, kind in enumerate(kinds)]
             for n in self.nodes:
                 n.start()
-                if control is CausewayControl:
+                if isinstance(self.control, CausewayControl):
                     self.control.approve(n)
             self.wait_seen()
         except BaseException as e:
