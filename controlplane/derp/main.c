@@ -17,6 +17,7 @@
 #include <sodium.h>
 #include <systemd/sd-daemon.h>
 
+#include "controlplane/derp/map_text.h"
 #include "controlplane/derp/options.h"
 #include "controlplane/derp/stun_server.h"
 #include "lib/base/fileio.h"
@@ -185,12 +186,27 @@ static void wait_for_end(struct relay *r, const struct options *o, const sigset_
 	log_info("daemon.stop", "signal=%d", got);
 }
 
+static int print_map(const struct relay *r, const struct options *o)
+{
+	const char *why;
+	char *text = map_text(o, r->identity.certificate_pin, &why);
+
+	if (!text) {
+		fprintf(stderr, "causeway-derp: %s\n", why);
+		return -EINVAL;
+	}
+	puts(text);
+	free(text);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct relay r = {.tls_lock = PTHREAD_MUTEX_INITIALIZER};
 	struct stun_server *stun = NULL;
 	struct key mesh_key = {0};
 	static struct options o;
+	bool is_started = false;
 	sigset_t signals;
 	int rc = options_parse(argc, argv, &o);
 
@@ -219,9 +235,13 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	r.limits = o.limits;
 	rc = prepare(&r, &o, &mesh_key);
-	if (!rc)
+	if (!rc && o.print_map) {
+		rc = print_map(&r, &o);
+	} else if (!rc) {
 		rc = start(&r, &stun, &o);
-	if (!rc) {
+		is_started = !rc;
+	}
+	if (is_started) {
 		char hex[KEY_HEX_MAX], at[ENDPOINT_STR_MAX];
 
 		log_info("daemon.start", "version=%s listen=%s workers=%u key=%s certname=%s%s",

@@ -32,6 +32,8 @@ static const char usage[] =
 	"  --verify-client-url U ask there whether a client may come (causeway-coord: /verify)\n"
 	"  --workers N           threads (one a core)\n"
 	"  --config F            configuration (" DEFAULT_CONFIG ", if it is there)\n"
+	"  --map                 print the DERP map of this relay, for `causeway coord derp set`,\n"
+	"                        and end\n"
 	"  --check               read the options, say what is wrong with them, and end\n"
 	"  --log-level L         debug, info, warn or error (info)\n"
 	"  --version, --help\n";
@@ -258,6 +260,9 @@ static int parse_word(int opt, struct options *o)
 	case 'C':
 		o->check = true;
 		return 0;
+	case 'M':
+		o->print_map = true;
+		return 0;
 	case 'w':
 		n = strtol(optarg, &end, 10);
 		if (*end || n < 1 || n > WORKERS_MAX) {
@@ -293,6 +298,7 @@ int options_parse(int argc, char **argv, struct options *o)
 		{"workers", required_argument, NULL, 'w'},
 		{"config", required_argument, NULL, 'f'},
 		{"check", no_argument, NULL, 'C'},
+		{"map", no_argument, NULL, 'M'},
 		{"log-level", required_argument, NULL, 'L'},
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},

@@ -19,7 +19,7 @@ struct options {
 	const char *verify_url; /* NULL: everybody is let in */
 	bool verify_fail_open;
 	bool self_signed;
-	bool check;
+	bool check, print_map;
 	unsigned workers; /* 0: one a core that the process may use */
 	struct relay_limits limits;
 	enum log_level log_level;
