@@ -293,6 +293,8 @@ static int dial(const struct endpoint *to)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	/* Linux's default, whatever this machine prefers. */
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 	if (connect(fd, (struct sockaddr *)&ss, len)) {
 		int rc = -errno;
 
