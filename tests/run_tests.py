@@ -212,6 +212,7 @@ def groups(everything):
         ("mesh-dns", script_group(py("tests/interop/test_mesh_dns.py"), 300, lab_env)),
         ("mesh-relay", script_group(py("tests/interop/test_mesh_relay.py", "--jobs", "3"), 300,
                                     lab_env)),
+        ("readme", script_group(py("tests/interop/test_readme.py"), 300, lab_env)),
         ("wireguard", script_group(py("tests/interop/test_wireguard.py"), 900, lab_env)),
     ]
     if everything:
