@@ -635,6 +635,93 @@ static void dns_reaches_who_watches(void **state)
 	assert_non_null(strstr(picture_dns_config(&r->coord.picture), "db.test"));
 }
 
+static void set_policy(struct rig *r, const char *text)
+{
+	struct store_op *op = op_new(r, STORE_DOC_SET);
+
+	op->id = STORE_DOC_POLICY;
+	op->text = strdup(text);
+	assert_int_equal(do_op(r, op), 0);
+}
+
+static size_t peers_of(const json_t *map)
+{
+	return json_array_size(json_object_get(map, "Peers"));
+}
+
+/* Of three nodes, two of ann's and one that is tagged. */
+static void the_policy_decides_who_sees_whom(void **state)
+{
+	static const char head[] = "{\"tagOwners\": {\"tag:gw\": [\"ann@\"], \"tag:db\": []},";
+	struct rig *r = *state;
+	struct store_op *op;
+	char text[512];
+
+	people(r);
+	set_policy(r, "{\"grants\": []}");
+	for (unsigned i = 0; i < 3; i++) {
+		assert_string_equal(join(r, i, i == 2 ? "gw" : "a", i == 2 ? "tagged" : "ann"), "");
+		watch(r, i);
+		UNTIL(r->dev[i].count);
+		assert_int_equal(peers_of(r->dev[i].messages[0]), 0);
+		/* A filter that lets nothing pass is a filter. */
+		assert_int_equal(
+			json_object_size(json_object_get(r->dev[i].messages[0], "PacketFilters")),
+			2);
+	}
+	snprintf(text, sizeof(text),
+		 "%s\"grants\": [{\"src\": [\"ann@\"], \"dst\": [\"tag:gw\"], \"ip\": [\"22\"]}]}",
+		 head);
+	set_policy(r, text);
+	/* ann's nodes see the tagged one and not each other; it alone has a rule. */
+	for (unsigned i = 0; i < 3; i++)
+		UNTIL(json_array_size(newest(&r->dev[i], "PeersChanged")) == (i == 2 ? 2 : 1));
+	UNTIL(json_array_size(json_object_get(newest(&r->dev[2], "PacketFilters"), "s0")) == 1);
+	assert_null(json_object_get(newest(&r->dev[0], "PacketFilters"), "s0"));
+	/* Its tag goes, and with it the two edges; the part of its filter goes by name. */
+	op = op_new(r, STORE_NODE_TAG);
+	op->id = 3;
+	op->tags = strdup("[\"tag:db\"]");
+	assert_int_equal(do_op(r, op), 0);
+	for (unsigned i = 0; i < 3; i++)
+		UNTIL(json_array_size(newest(&r->dev[i], "PeersRemoved")) == (i == 2 ? 2 : 1));
+	UNTIL(json_is_null(json_object_get(newest(&r->dev[2], "PacketFilters"), "s0")));
+	/* One that cannot be read, as by another version: the one before stays. */
+	set_policy(r, "{\"grants\": [{}]}");
+	assert_false(visibility_sees(r->coord.visibility, 1, 3));
+	assert_true(policy_live_has_tag(visibility_policy(r->coord.visibility), "tag:db"));
+}
+
+static bool is_approved(struct rig *r, int64_t node)
+{
+	const struct picture_node *n = picture_node(&r->coord.picture, node);
+
+	return n && n->route_count == 1 && n->routes[0]->is_approved;
+}
+
+static void a_route_is_approved_by_the_policy_once(void **state)
+{
+	struct rig *r = *state;
+	struct store_op *op;
+
+	people(r);
+	set_policy(r, "{\"autoApprovers\": {\"routes\": {\"10.0.0.0/8\": [\"tag:gw\"]}},"
+		      "\"tagOwners\": {\"tag:gw\": []}}");
+	/* Its route is 10.1.0.0/16. */
+	assert_string_equal(join(r, 1, "gw", "tagged"), "");
+	UNTIL(is_approved(r, 1));
+	op = op_new(r, STORE_ROUTE_APPROVE);
+	op->id = 1;
+	op->text = strdup("10.1.0.0/16");
+	assert_int_equal(do_op(r, op), 0);
+	assert_false(is_approved(r, 1));
+	/* Who took it away meant it; a policy that says the same does not bring it back. */
+	set_policy(r, "{\"autoApprovers\": {\"routes\": {\"10.1.0.0/16\": [\"tag:gw\"]}},"
+		      "\"tagOwners\": {\"tag:gw\": []}}");
+	settle(r);
+	assert_false(is_approved(r, 1));
+}
+
 static void an_ephemeral_node_goes_when_it_leaves(void **state)
 {
 	struct rig *r = *state;
@@ -698,6 +785,8 @@ int main(void)
 		CASE(watchers_that_need_the_same_share_its_bytes),
 		CASE(routes_reach_peers_when_they_are_approved),
 		CASE(dns_reaches_who_watches),
+		CASE(the_policy_decides_who_sees_whom),
+		CASE(a_route_is_approved_by_the_policy_once),
 		CASE(an_ephemeral_node_goes_when_it_leaves),
 		CASE(a_start_that_is_broken_off_ends),
 		CASE(strangers_get_no_map),
