@@ -208,6 +208,7 @@ def groups(everything):
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
         ("localapi", script_group(py("tests/interop/test_localapi.py"), 600, lab_env)),
         ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
+        ("mesh-nat", script_group(py("tests/interop/test_mesh_nat.py"), 1200, lab_env)),
         ("mesh-exit", script_group(py("tests/interop/test_mesh_exit.py"), 300, lab_env)),
         ("mesh-dns", script_group(py("tests/interop/test_mesh_dns.py"), 300, lab_env)),
         ("mesh-relay", script_group(py("tests/interop/test_mesh_relay.py", "--jobs", "3"), 300,

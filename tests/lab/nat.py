@@ -52,10 +52,11 @@ class Place:
 
     def __init__(self, internet, number, kind, v6):
         self.n, self.kind, self.has_v6 = number, kind, v6
+        self.name = "n%d" % number
         self.outside4, self.outside6 = "203.0.113.%d" % number, "2001:db8::%x" % number
         self.box = None
-        lab, short = internet.lab, "n%d" % number
-        self.ns = lab.ns(short)
+        lab = internet.lab
+        self.ns = lab.ns(self.name)
         if kind == "open":
             internet.attach(self.ns, number, v6)
             self.inside4, self.inside6 = self.outside4, self.outside6
@@ -91,19 +92,23 @@ class Place:
         self.box.nft('add rule inet nat out oifname "eth0" masquerade')
         self.box.sh(tool("conntrack"), "-F")
 
-    def count_to(self, other):
-        """From now on, counts UDP from this node straight to the other one: see sent_to()."""
-        rules = "".join("\t\tmeta l4proto udp %s daddr %s counter\n" %
-                        ("ip6" if ":" in a else "ip", a) for a in other.addresses())
+    def count_to(self, other, over=0):
+        """From now on, counts UDP of more than `over` bytes straight to the other: sent_to()."""
+        rules = "".join("\t\tmeta l4proto udp meta length > %d %s daddr %s counter\n" %
+                        (over, "ip6" if ":" in a else "ip", a) for a in other.addresses())
         self.ns.nft("table inet to%d {\n\tchain out {\n\t\ttype filter hook output priority "
                     "filter;\n%s\t}\n}\n" % (other.n, rules))
 
     def sent_to(self, other):
-        """(packets, bytes) since count_to()."""
-        text = self.ns.sh("nft", "list", "table", "inet", "to%d" % other.n).stdout
-        counted = [(int(p), int(b)) for p, b in
-                   re.findall(r"counter packets (\d+) bytes (\d+)", text)]
-        return sum(p for p, _ in counted), sum(b for _, b in counted)
+        """Bytes since count_to()."""
+        return counted(self.ns, "to%d" % other.n)[1]
+
+
+def counted(ns, table):
+    """(packets, bytes) of all counters in an inet table."""
+    text = ns.sh("nft", "list", "table", "inet", table).stdout
+    found = [(int(p), int(b)) for p, b in re.findall(r"counter packets (\d+) bytes (\d+)", text)]
+    return sum(p for p, _ in found), sum(b for _, b in found)
 
 
 class Internet:

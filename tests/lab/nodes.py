@@ -431,10 +431,14 @@ class CausewayControl:
     IP = "10.254.0.1"
 
     def __init__(self, lab, sites):
-        self.lab, self.ns = lab, sites.inet
-        self.ns.ip("addr add %s/24 dev br0" % self.IP)
+        sites.inet.ip("addr add %s/24 dev br0" % self.IP)
         for n, s in sites.sites.items():
             (s.nat or s.gw).ip("addr add 10.254.0.%d/24 dev eth0" % (10 + n))
+        self.begin(lab, sites.inet)
+
+    def begin(self, lab, ns):
+        """In a namespace that has the address."""
+        self.lab, self.ns = lab, ns
         self.url = "http://%s:8080" % self.IP
         self.socket = lab.path("coord.sock")
         self.starts = 0
