@@ -77,6 +77,8 @@ int record_open(struct record *r, int fd, SSL_CTX *ctx, struct record_io *io)
 	BIO_set_data(bio, r);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(r->ssl, bio, bio);
+	/* It takes 16 KiB at a time out of io.in, not a header and then a body. */
+	SSL_set_read_ahead(r->ssl, 1);
 	SSL_set_accept_state(r->ssl);
 	return 0;
 }
@@ -201,6 +203,7 @@ int record_accept(struct record *r)
 	if (n <= 0)
 		return n ? (int)n : -EPROTO;
 	rc = SSL_do_handshake(r->ssl);
+	r->is_fresh = rc == 1;
 	rc = rc == 1 ? 0 : errno_of(r, rc) == -EAGAIN ? -EAGAIN : -EPROTO;
 	/* An alert says why it failed. */
 	if (record_flush(r) < 0)
@@ -218,7 +221,8 @@ ssize_t record_read(struct record *r, void *buf)
 		return receive(r, buf);
 	if (r->has_ended)
 		return r->end;
-	n = io->in_at < io->in_len ? 1 : fill(r);
+	n = r->is_fresh ? 1 : fill(r);
+	r->is_fresh = false;
 	while (n > 0 && got < RECORD_READ_MAX) {
 		n = SSL_read(r->ssl, (uint8_t *)buf + got, (int)(RECORD_READ_MAX - got));
 		if (n > 0)

@@ -38,9 +38,10 @@ struct record {
 	bool is_drained; /* the last receive took all that the socket had */
 	bool sees_end;	 /* the caller's word: more will come than data */
 	bool has_ended;
-	int end;    /* then: 0, or the negative errno */
-	bool keeps; /* OpenSSL's buffers, from one record to the next */
-	SSL *ssl;   /* NULL: in the clear */
+	int end;       /* then: 0, or the negative errno */
+	bool is_fresh; /* what came behind the handshake has not been opened */
+	bool keeps;    /* OpenSSL's buffers, from one record to the next */
+	SSL *ssl;      /* NULL: in the clear */
 	struct record_io *io;
 	uint8_t *rest; /* sealed, and to go before anything else */
 	size_t rest_at, rest_len;
