@@ -4,7 +4,7 @@
 
 #include "controlplane/dns/dns_server.h"
 #include "controlplane/node/dp_sync.h"
-#include "controlplane/node/link.h"
+#include "controlplane/node/link_health.h"
 #include "controlplane/node/mesh_parts.h"
 
 static void add_sentence(json_t *list, const char *text)
@@ -33,9 +33,8 @@ json_t *mesh_health(const struct mesh *m)
 		add_sentence(list, "causeway-dp does not run: no packet passes.");
 	if (m->state == MESH_RUNNING && !m->is_static && dns_server_problem(m->dns))
 		add_sentence(list, dns_server_problem(m->dns));
-	if (m->state == MESH_RUNNING && !m->is_static && m->node->link &&
-	    link_problem(m->node->link))
-		add_sentence(list, link_problem(m->node->link));
+	if (m->state == MESH_RUNNING && !m->is_static && link_health(m->node))
+		add_sentence(list, link_health(m->node));
 	for (size_t i = 0; i < count; i++) {
 		add_sentence(list, regions[i].health);
 		if (!regions[i].is_home || regions[i].is_connected || !regions[i].last_error[0])

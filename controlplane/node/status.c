@@ -9,7 +9,7 @@
 #include "controlplane/node/dp_refresh.h"
 #include "controlplane/node/dp_sync.h"
 #include "controlplane/node/handshake.h"
-#include "controlplane/node/link.h"
+#include "controlplane/node/link_health.h"
 #include "controlplane/node/peer.h"
 #include "lib/base/clock.h"
 
@@ -97,8 +97,8 @@ static void put_health(struct json_out *j, const struct node *n)
 			 file);
 	if (n->config->filter.mode == DPAPI_FILTER_RULES && !n->config->filter.rule_count)
 		complain(j, "The packet filter of %s has no rules, so nothing passes.", file);
-	if (n->link && link_problem(n->link))
-		complain(j, "%s", link_problem(n->link));
+	if (link_health(n))
+		complain(j, "%s", link_health(n));
 	complain_of_mtu(j, n);
 	if (handshake_is_under_load(n->handshake))
 		complain(j, "Under load: handshakes are answered with cookies first.");

@@ -170,5 +170,23 @@ def subnet():
         check("table inet theirs" in tables(s[2].gw), "a table of others is gone")
 
 
+def untranslated():
+    """A port that forwards by itself does not translate, and status does not keep that back."""
+    Causeway.require()
+    lab = Lab(name="exit-xdp")
+    with lab:
+        s = Sites(lab, xdp=(1,))
+        node = Gateway(lab, s[1], port_kind="xdp")
+        node.add_peer(Gateway(lab, s[2]))
+        node.start()
+        check(not json.loads(node.cli("status", "--json").stdout).get("Health"), "a complaint")
+        node.masquerade = [s[1].net4]
+        node.write_config()
+        node.daemon.signal(signal.SIGHUP)
+        wait_for(lambda: "keeps its source" in " ".join(json.loads(
+            node.cli("status", "--json").stdout).get("Health") or []), 10, "a word of it")
+
+
 if __name__ == "__main__":
-    sys.exit(main([[("exit-node", exit_node), ("exit-subnet", subnet)]], __doc__))
+    sys.exit(main([[("exit-node", exit_node), ("exit-subnet", subnet),
+                    ("exit-untranslated", untranslated)]], __doc__))
