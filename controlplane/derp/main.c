@@ -158,8 +158,9 @@ static int start(struct relay *r, struct stun_server **stun, const struct option
 		return rc;
 	}
 	rc = relay_start(r, o->listen, o->listen_count, o->workers ? o->workers : cores());
-
 	if (rc) {
+		admission_stop(r->admission);
+		r->admission = NULL;
 		log_error("relay.listen", "listen=%s error=\"%s\"",
 			  endpoint_print(&o->listen[0], text), strerror(-rc));
 		return rc;
@@ -252,9 +253,6 @@ int main(int argc, char **argv)
 		wait_for_end(&r, &o, &signals);
 		sd_notify(0, "STOPPING=1");
 		stun_server_stop(stun);
-		/* First, since it answers to workers. */
-		admission_stop(r.admission);
-		r.admission = NULL;
 		relay_stop(&r);
 	}
 	SSL_CTX_free(r.tls);

@@ -329,6 +329,9 @@ void relay_stop(struct relay *r)
 			log_error("relay.wake", "error=\"%s\"", strerror(errno));
 	for (unsigned i = 0; i < r->worker_count; i++)
 		pthread_join(r->workers[i].thread, NULL);
+	/* It answers to workers, and nobody asks any more. */
+	admission_stop(r->admission);
+	r->admission = NULL;
 	free_workers(r);
 }
 

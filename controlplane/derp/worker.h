@@ -147,7 +147,7 @@ struct message {
 /* Sets everything up and starts the threads. 0, or a negative errno. */
 int relay_start(struct relay *r, const struct endpoint *listens, unsigned listen_count,
 		unsigned workers);
-/* Tells the clients, ends the threads and frees what they had. */
+/* Tells the clients, ends the threads and the admission, and frees what they had. */
 void relay_stop(struct relay *r);
 /* The sum over all workers of one counter, by its offset in struct counters. */
 uint64_t relay_counter(const struct relay *r, size_t offset);

@@ -244,7 +244,7 @@ def only_nodes_of_the_mesh():
         # Nobody answers.
         w.kill_coord()
         check(stranger(), "refused while the coordinator is away")
-        w.relay.stop()
+        check(w.relay.stop() == 0, "exit code")
         closed = w.lab.path("closed.hujson")
         with open(closed, "w") as f:
             f.write('{"verify_client_url_fail_open": false}')
