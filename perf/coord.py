@@ -120,6 +120,12 @@ class World:
                           *words).stdout
         return json.loads(text) if text.strip() else None
 
+    def refused(self):
+        """What the coordinator says of those that it sent away."""
+        text = self.ns.sh("curl", "-sf", "--unix-socket", self.socket, "http://x/metrics").stdout
+        return [line for line in text.splitlines() if "refused" in line and
+                not line.endswith(" 0")]
+
     def pid(self):
         """Of the coordinator itself: `ip netns exec` has become it."""
         return self.proc.pid
@@ -137,9 +143,12 @@ def measure(name, changes):
             raise LabError("%s: the crowd ended with %d: %s" % (name, p.returncode, p.stdout))
         if not w.proc.running():
             raise LabError("%s: the coordinator ended\n%s" % (name, w.proc.tail()))
-        for line in lines[:-1]:
-            print("perf coord: %s: %s" % (name, line), file=sys.stderr)
-        return json.loads(lines[-1])
+        got = json.loads(lines[-1])
+        if got["all.failed"]:
+            lines[-1:] = w.refused()
+            for line in lines:
+                print("perf coord: %s: %s" % (name, line), file=sys.stderr)
+        return got
 
 
 def rows_of(got, cpu):

@@ -15,7 +15,7 @@
 /* With the grace that a node has to come back, its routes move within 15 s. */
 #define CUT_S	  9
 #define LINGER_MS 5000 /* for an answer to leave */
-#define YOUNG_MS  1000 /* not driven out by others of its source, if they are not too many */
+#define YOUNG_MS  3000 /* not driven out by others of its source, if they are not too many */
 #define CROWD	  8    /* times the limit of a source */
 /* Answers that are not taken; with more the client only asks and never reads. */
 #define UNREAD_MAX (16u << 10)

@@ -41,9 +41,9 @@ static void still_serves(struct world *w)
 
 #define MANY 40
 
-static void wait_a_second(struct world *w)
+static void wait_until_old(struct world *w)
 {
-	uint64_t until = uv_hrtime() + 1100000000ull;
+	uint64_t until = uv_hrtime() + 3100000000ull;
 
 	while (uv_hrtime() < until) {
 		uv_run(&w->loop, UV_RUN_NOWAIT);
@@ -66,7 +66,7 @@ static void too_many_from_one_source(void **state)
 	}
 	assert_int_equal(c.pending, MANY + 10);
 	assert_int_equal(c.refused_address, 0);
-	wait_a_second(&w);
+	wait_until_old(&w);
 	for (unsigned i = MANY + 10; i < MANY + 20; i++) {
 		raw_start(&w, &many[i], "", 0);
 		RUN_UNTIL(&w, (counts_of(&w, &c), c.accepted == i + 1));
@@ -178,7 +178,7 @@ static void a_slow_head(void **state)
 		usleep(10000);
 	}
 	assert_true(r.is_closed);
-	assert_in_range((uv_hrtime() - begun) / 1000000, 250, 1500);
+	assert_in_range((uv_hrtime() - begun) / 1000000, 250, 9000);
 	counts_of(&w, &c);
 	assert_int_equal(c.timed_out, 1);
 	assert_int_equal(c.pending, 0);
@@ -197,7 +197,7 @@ static void answers_that_nobody_reads(void **state)
 	struct world w;
 	char many[TIMES * (sizeof(ask) - 1)];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), small = 4096;
-	uint64_t until = uv_hrtime() + 8000000000ull;
+	uint64_t until = uv_hrtime() + 20000000000ull;
 
 	for (unsigned i = 0; i < TIMES; i++)
 		memcpy(many + i * (sizeof(ask) - 1), ask, sizeof(ask) - 1);
@@ -382,7 +382,7 @@ static bool is_cut(struct hand *h, unsigned ms)
 /* Whether a frame of this type for this stream comes; *code: its last four bytes. */
 static bool comes(struct hand *h, uint8_t type, uint32_t stream, uint32_t *code)
 {
-	uint64_t until = uv_hrtime() + 5000000000ull;
+	uint64_t until = uv_hrtime() + 15000000000ull;
 
 	while (uv_hrtime() < until && hand_read(h)) {
 		uint8_t *plain;
@@ -430,7 +430,7 @@ static void garbage_behind_the_handshake(void **state)
 			hand_seal(&h, noise, sizeof(noise));
 		else
 			hand_send(&h, noise, sizeof(noise)); /* no record */
-		assert_true(is_cut(&h, 3000));
+		assert_true(is_cut(&h, 9000));
 		hand_close(&h);
 	}
 	RUN_UNTIL(&w, (counts_of(&w, &c), c.connections == 0));
@@ -460,7 +460,7 @@ static void an_initiation_said_again(void **state)
 	RUN_UNTIL(&w, (counts_of(&w, &c), c.accepted == 2));
 	h.noise = (struct noise_ik_stream){0};
 	hand_seal(&h, preface, sizeof(preface) - 1);
-	assert_true(is_cut(&h, 3000));
+	assert_true(is_cut(&h, 9000));
 	counts_of(&w, &c);
 	assert_int_equal(c.requests, 0);
 	hand_close(&h);
@@ -556,9 +556,9 @@ static void a_slow_body_and_an_idle_connection(void **state)
 	hand_frame(&h, 0, 0, 1, "{", 1);
 	assert_true(comes(&h, 3, 1, &code));
 	assert_int_equal(code, 0);
-	assert_in_range((uv_hrtime() - begun) / 1000000, 150, 1500);
-	assert_true(is_cut(&idle, 2000));
-	assert_true(is_cut(&h, 2000));
+	assert_in_range((uv_hrtime() - begun) / 1000000, 150, 9000);
+	assert_true(is_cut(&idle, 9000));
+	assert_true(is_cut(&h, 9000));
 	counts_of(&w, &c);
 	assert_int_equal(c.connections, 0);
 	hand_close(&h);

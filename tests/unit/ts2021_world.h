@@ -196,10 +196,10 @@ static inline void close_world(struct world *w)
 	assert_int_equal(uv_loop_close(&w->loop), 0);
 }
 
-/* Turns the loop until cond, for five seconds at most. */
+/* Turns the loop until cond, for fifteen seconds at most. */
 #define RUN_UNTIL(w, cond)                                                                         \
 	do {                                                                                       \
-		uint64_t until_ = uv_hrtime() + 5000000000ull;                                     \
+		uint64_t until_ = uv_hrtime() + 15000000000ull;                                    \
 		while (!(cond) && uv_hrtime() < until_) {                                          \
 			uv_run(&(w)->loop, UV_RUN_NOWAIT);                                         \
 			usleep(200);                                                               \
