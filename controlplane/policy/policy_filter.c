@@ -4,21 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/policy/policy_filter_making.h"
 #include "controlplane/policy/policy_internet.h"
-#include "controlplane/policy/policy_resolved.h"
 
-#define DRIVE_COMPANION "tailscale.com/cap/drive-sharer"
-#define RELAY_COMPANION "tailscale.com/cap/relay-target"
-
-struct making {
-	const struct policy_view *v;
-	const struct policy_node *n;
-	uint32_t node;
-	struct json_out *j;
-	bool is_open; /* a rule is, and its DstPorts */
-};
-
-static void put_texts(struct json_out *j, char *const *texts, uint32_t count)
+void filter_put_texts(struct json_out *j, char *const *texts, uint32_t count)
 {
 	json_out_array(j, "SrcIPs");
 	for (uint32_t i = 0; i < count; i++)
@@ -26,23 +15,26 @@ static void put_texts(struct json_out *j, char *const *texts, uint32_t count)
 	json_out_end(j);
 }
 
-static void put_sources(struct json_out *j, const struct resolved_grant *g)
-{
-	if (g->src_json)
-		json_out_raw(j, "SrcIPs", g->src_json);
-	else
-		put_texts(j, g->src_texts, g->src_text_count);
-}
-
-/* A rule is begun with its first destination, so that one without any never is. */
-static void begin_rule(struct making *k, const struct resolved_grant *g)
+/*
+ * A rule is begun with its first destination, so that one without any never is. json: the
+ * same as texts, NULL: not at hand.
+ */
+static void begin_rule_of(struct making *k, char *const *texts, uint32_t count, const char *json)
 {
 	if (k->is_open)
 		return;
 	k->is_open = true;
 	json_out_object(k->j, NULL);
-	put_sources(k->j, g);
+	if (json)
+		json_out_raw(k->j, "SrcIPs", json);
+	else
+		filter_put_texts(k->j, texts, count);
 	json_out_array(k->j, "DstPorts");
+}
+
+static void begin_rule(struct making *k, const struct resolved_grant *g)
+{
+	begin_rule_of(k, g->src_texts, g->src_text_count, g->src_json);
 }
 
 static void end_rule(struct making *k, int proto)
@@ -72,7 +64,7 @@ static void put_ports(struct json_out *j, const char *ip, const struct ports *po
 	}
 }
 
-static bool has_routes_in(const struct policy_node *n, const struct prefix *p)
+bool filter_routes_in(const struct policy_node *n, const struct prefix *p)
 {
 	struct ip_range range = ip_range_of(p);
 	struct ip_set one = {.ranges = &range, .count = 1};
@@ -126,7 +118,7 @@ static void put_set(struct making *k, const struct entry_part *part, const struc
 		struct prefix p;
 
 		while (ip_range_next_prefix(&r, &p)) {
-			if (!has_routes_in(k->n, &p) &&
+			if (!filter_routes_in(k->n, &p) &&
 			    (d->members || g->via.count || !is_node_in(k->n, &p)))
 				continue;
 			begin_rule(k, part->grant);
@@ -170,7 +162,7 @@ static void own_devices(const struct making *k, const struct resolved_grant *g, 
 	ip_set_close(out);
 }
 
-static bool own_texts(const struct making *k, const struct resolved_grant *g, bool only_sources,
+bool filter_own_texts(const struct making *k, const struct resolved_grant *g, bool only_sources,
 		      char ***texts, uint32_t *count)
 {
 	struct ip_set set = {0};
@@ -183,16 +175,6 @@ static bool own_texts(const struct making *k, const struct resolved_grant *g, bo
 	return ok;
 }
 
-static void begin_own_rule(struct making *k, char *const *texts, uint32_t count)
-{
-	if (k->is_open)
-		return;
-	k->is_open = true;
-	json_out_object(k->j, NULL);
-	put_texts(k->j, texts, count);
-	json_out_array(k->j, "DstPorts");
-}
-
 static void put_self(struct making *k, const struct entry *e)
 {
 	char **texts = NULL, buf[ADDR_STR_MAX];
@@ -200,191 +182,16 @@ static void put_self(struct making *k, const struct entry *e)
 
 	if (k->n->user < 0)
 		return;
-	if (!own_texts(k, e->parts[0].grant, true, &texts, &count))
+	if (!filter_own_texts(k, e->parts[0].grant, true, &texts, &count))
 		k->j->error = -ENOMEM;
 	for (uint32_t i = 0; count && i < e->part_count; i++) {
-		begin_own_rule(k, texts, count);
+		begin_rule_of(k, texts, count, NULL);
 		if (k->n->v4.family)
 			put_ports(k->j, addr_print(&k->n->v4, buf), e->parts[i].ports);
 		if (k->n->v6.family)
 			put_ports(k->j, addr_print(&k->n->v6, buf), e->parts[i].ports);
 	}
 	end_rule(k, e->proto);
-	texts_fini(texts, count);
-}
-
-/* ---- capabilities ---- */
-
-static void put_host(struct json_out *j, const struct ip_addr *a)
-{
-	struct prefix p = {.addr = *a, .len = a->family == AF_INET6 ? 128 : 32};
-	char buf[PREFIX_STR_MAX];
-
-	if (a->family)
-		json_out_string(j, NULL, prefix_print(&p, buf));
-}
-
-static void begin_caps(struct making *k, char *const *texts, uint32_t count)
-{
-	if (k->is_open)
-		return;
-	k->is_open = true;
-	json_out_object(k->j, NULL);
-	put_texts(k->j, texts, count);
-	json_out_array(k->j, "CapGrant");
-}
-
-static void end_caps(struct making *k)
-{
-	if (!k->is_open)
-		return;
-	k->is_open = false;
-	json_out_end(k->j);
-	json_out_end(k->j);
-}
-
-/* The prefixes of a set that meet the node's routes, behind its own addresses in it. */
-static void put_dsts(struct making *k, const struct resolved_dst *d)
-{
-	bool is_all = d->selector->kind == SELECT_ALL;
-	char buf[PREFIX_STR_MAX];
-
-	json_out_array(k->j, "Dsts");
-	for (uint32_t f = 0; f < 2; f++) {
-		const struct ip_addr *own = f ? &k->n->v6 : &k->n->v4;
-
-		if (own->family && (is_all || ip_set_has(&d->set, own)))
-			put_host(k->j, own);
-	}
-	for (uint32_t i = 0; i < d->set.count; i++) {
-		struct ip_range r = d->set.ranges[i];
-		struct prefix p;
-
-		while (ip_range_next_prefix(&r, &p))
-			if (has_routes_in(k->n, &p))
-				json_out_string(k->j, NULL, prefix_print(&p, buf));
-	}
-	json_out_end(k->j);
-}
-
-static void put_cap_rule(struct making *k, const struct resolved_grant *g)
-{
-	for (uint32_t i = 0; i < g->dst_count; i++) {
-		const struct resolved_dst *d = &g->dst[i];
-
-		if (selector_is_auto(d->selector, AUTO_SELF) ||
-		    selector_is_auto(d->selector, AUTO_INTERNET) || !bit_get(d->nodes, k->node))
-			continue;
-		begin_caps(k, g->src_texts, g->src_text_count);
-		json_out_object(k->j, NULL);
-		put_dsts(k, d);
-		json_out_raw(k->j, "CapMap", g->grant->app);
-		json_out_end(k->j);
-	}
-	end_caps(k);
-}
-
-/* One entry with the node's own addresses that are in the set (NULL: all). */
-static void put_companion(struct making *k, const char *cap, char *const *texts, uint32_t count,
-			  const struct resolved_grant *g)
-{
-	json_out_object(k->j, NULL);
-	put_texts(k->j, texts, count);
-	json_out_array(k->j, "CapGrant");
-	json_out_object(k->j, NULL);
-	json_out_array(k->j, "Dsts");
-	for (uint32_t f = 0; f < 2; f++) {
-		const struct ip_addr *own = f ? &k->n->v6 : &k->n->v4;
-
-		if (own->family && (!g || g->is_src_any || ip_set_has(&g->src, own)))
-			put_host(k->j, own);
-	}
-	json_out_end(k->j);
-	json_out_object(k->j, "CapMap");
-	json_out_null(k->j, cap);
-	json_out_end(k->j);
-	json_out_end(k->j);
-	json_out_end(k->j);
-	json_out_end(k->j);
-}
-
-/* Addresses of all destinations, as sources. */
-static bool reversed_texts(const struct making *k, const struct resolved_grant *g, char ***texts,
-			   uint32_t *count)
-{
-	struct ip_set set = {0};
-	bool is_all = false, ok;
-
-	for (uint32_t i = 0; i < g->dst_count; i++) {
-		is_all |= g->dst[i].selector->kind == SELECT_ALL;
-		ip_set_add_all(&set, &g->dst[i].set);
-	}
-	ip_set_close(&set);
-	ok = !set.no_memory && texts_of_set(&set, texts, count) &&
-	     (!is_all || texts_of_everybody(k->v->world, texts, count));
-	texts_close(*texts, count);
-	ip_set_fini(&set);
-	return ok;
-}
-
-static bool has_plain_dst(const struct resolved_grant *g)
-{
-	for (uint32_t i = 0; i < g->dst_count; i++)
-		if (!selector_is_auto(g->dst[i].selector, AUTO_SELF))
-			return true;
-	return false;
-}
-
-/* The other side of drive and relay: who is served, told to those who are served. */
-static void put_companions(struct making *k, const struct resolved_grant *g, bool is_self)
-{
-	char **texts = NULL;
-	uint32_t count = 0;
-	bool ok;
-
-	if (!g->grant->has_drive && !g->grant->has_relay)
-		return;
-	if (!g->is_src_any && !set_meets_node(&g->src, k->n))
-		return;
-	ok = is_self ? own_texts(k, g, false, &texts, &count)
-		     : reversed_texts(k, g, &texts, &count);
-	if (!ok)
-		k->j->error = -ENOMEM;
-	if (g->grant->has_drive)
-		put_companion(k, DRIVE_COMPANION, texts, count, is_self ? NULL : g);
-	if (g->grant->has_relay)
-		put_companion(k, RELAY_COMPANION, texts, count, is_self ? NULL : g);
-	texts_fini(texts, count);
-}
-
-static void put_app(struct making *k, const struct resolved_grant *g)
-{
-	put_cap_rule(k, g);
-	if (has_plain_dst(g))
-		put_companions(k, g, false);
-}
-
-static void put_app_self(struct making *k, const struct resolved_grant *g)
-{
-	char **texts = NULL;
-	uint32_t count = 0;
-
-	if (k->n->user < 0)
-		return;
-	if (!own_texts(k, g, true, &texts, &count))
-		k->j->error = -ENOMEM;
-	if (count) {
-		begin_caps(k, texts, count);
-		json_out_object(k->j, NULL);
-		json_out_array(k->j, "Dsts");
-		put_host(k->j, &k->n->v4);
-		put_host(k->j, &k->n->v6);
-		json_out_end(k->j);
-		json_out_raw(k->j, "CapMap", g->grant->app);
-		json_out_end(k->j);
-		end_caps(k);
-		put_companions(k, g, true);
-	}
 	texts_fini(texts, count);
 }
 
@@ -404,10 +211,10 @@ static void put_entry(struct making *k, const struct entry *e)
 		put_self(k, e);
 		break;
 	case ENTRY_APP:
-		put_app(k, e->parts[0].grant);
+		filter_put_app(k, e->parts[0].grant);
 		break;
 	case ENTRY_APP_SELF:
-		put_app_self(k, e->parts[0].grant);
+		filter_put_app_self(k, e->parts[0].grant);
 		break;
 	}
 }

@@ -118,8 +118,22 @@ static inline bool bit_next(const uint64_t *bits, uint32_t words, uint32_t *i)
 	return false;
 }
 
+/* ---- policy_live_node.c: slots, and what is kept of a node ---- */
+
 /* LIVE_NONE: not there. */
 uint32_t live_slot(const struct policy_live *l, int64_t id);
+/* One for a node that is not there. */
+uint32_t live_slot_new(struct policy_live *l, int64_t id);
+/* Index of a user; -1: none. */
+int32_t live_user_index(const struct policy_live *l, int64_t user);
+/* A copy of its own (live_shown_free, which leaves an empty one). */
+struct policy_node live_shown_of(const struct policy_live *l, const struct policy_live_node *n);
+void live_shown_free(struct policy_node *n);
+void *live_copy(const void *from, size_t bytes);
+bool live_same_prefixes(const struct prefix *a, uint32_t na, const struct prefix *b, uint32_t nb);
+bool live_same_identity(const struct policy_node *a, const struct policy_node *b);
+bool live_same_addresses(const struct policy_node *a, const struct policy_node *b);
+bool live_same_routes(const struct policy_node *a, const struct policy_node *b);
 
 /* ---- policy_live_rules.c: classes, sources and grants of a policy ---- */
 
