@@ -29,7 +29,7 @@ _causeway()
 	status,*) words="--active --peers=false --self=false --header" ;;
 	dp,) words="show" ;;
 	dp,show) words="ports workers peers sessions routes rules flows counters latency --limit" ;;
-	coord,) words="users keys nodes routes logins audit policy derp dns backup" ;;
+	coord,) words="policy users keys nodes routes logins audit derp dns backup" ;;
 	coord,policy) words="check set get --dry-run" ;;
 	up,*) words="--login-server --auth-key --advertise-tags --force-reauth --reset --timeout --hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node --exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up --stateful-filtering --netfilter-mode --operator" ;;
 	set,*) words="--hostname --accept-routes --accept-dns=false --advertise-routes --advertise-exit-node --exit-node --exit-node-allow-lan-access --snat-subnet-routes=false --shields-up --stateful-filtering --netfilter-mode --operator" ;;

@@ -32,7 +32,8 @@ const struct cli_verb cli_verbs[] = {
 	 "routes approve|withdraw NODE PREFIX | policy check FILE | policy set [--dry-run] FILE | "
 	 "policy get | derp|dns show | derp|dns set FILE | backup FILE",
 	 "Administer the coordinator (--socket " CLI_COORD_SOCKET_DEFAULT ")",
-	 "users keys nodes routes logins audit policy derp dns backup", "", cmd_coord},
+	 "policy users keys nodes routes logins audit derp dns backup", "check set get --dry-run",
+	 cmd_coord},
 	{"reload", "", "Read the configuration again; a bad one changes nothing", NULL, "",
 	 cmd_reload},
 	{"down", "", "Stop the node and take its addresses and routes away, until up", NULL, "",

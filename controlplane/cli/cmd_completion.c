@@ -64,7 +64,7 @@ static void print_verbs(FILE *out)
 	fprintf(out,
 		"\tesac\n"
 		"\tmapfile -t COMPREPLY < <(compgen -W \"$words %s\" -- \"$cur\")\n"
-		"\tif [[ $verb,$sub == debug,import && $cur != -* ]]; then\n"
+		"\tif [[ $verb,$sub == @(debug,import|coord,policy) && $cur != -* ]]; then\n"
 		"\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
 		"\tfi\n"
 		"}\n"

@@ -135,6 +135,8 @@ int cmd_coord_policy(const struct cli *cli, int argc, char **argv)
 {
 	char *show[] = {(char *)"show"};
 
+	if (argc == 2 && argv[1][0] == '-')
+		return cli_usage(cli, "coord");
 	if (argc == 2 && strcmp(argv[0], "check") == 0)
 		return check(cli, argv[1]);
 	if (argc == 2 && strcmp(argv[0], "set") == 0)

@@ -668,5 +668,45 @@ class Import(Folder):
             self.assertFalse(os.path.exists(self.path("st")), text)
 
 
+class Policy(Folder):
+    bad = '{\n  "grants": [{"src": ["tag:x"], "dst": ["*"], "ip": ["*"]}],\n  "gruops": {}\n}\n'
+
+    def test_check_needs_no_coordinator(self):
+        path = self.write("bad.hujson", self.bad)
+        r = run("coord", "policy", "check", path)
+        self.assertEqual(r.returncode, 1)
+        lines = r.stderr.splitlines()
+        self.assertEqual(len(lines), 2, r.stderr)
+        self.assertTrue(lines[0].startswith(path + ":2:23: "), r.stderr)
+        self.assertTrue(lines[1].startswith(path + ":3:3: "), r.stderr)
+        self.assertIn("groups", lines[1])
+        got = json.loads(run("coord", "--json", "policy", "check", path).stdout)
+        self.assertIs(got["ok"], False)
+        self.assertEqual([(m["line"], m["column"]) for m in got["messages"]], [(2, 23), (3, 3)])
+        good = os.path.join(ROOT, "configs/policy.hujson")
+        self.assertEqual(run("coord", "policy", "check", good).returncode, 0)
+        got = json.loads(run("coord", "--json", "policy", "check", good).stdout)
+        self.assertEqual(got, {"ok": True, "messages": []})
+        self.assertEqual(run("coord", "policy", "check", self.path("none")).returncode, 1)
+        for words in (["policy"], ["policy", "check"], ["policy", "set"], ["policy", "nope", "x"],
+                      ["policy", "set", "--dry-run"]):
+            self.assertEqual(run("coord", *words).returncode, 2, words)
+
+    def test_refusals_come_line_by_line(self):
+        path = self.write("p.hujson", "{}")
+        sock = self.serve_http(http("p.hujson:1:2: one\np.hujson:3:4: tw\x1bo\n",
+                                    "400 Bad Request"))
+        r = run("coord", "--socket", sock, "policy", "set", path)
+        self.assertEqual(r.returncode, 1)
+        self.assertEqual(r.stderr, "p.hujson:1:2: one\np.hujson:3:4: tw?o\n")
+
+    def test_warnings_of_what_was_set(self):
+        path = self.write("p.hujson", "{}")
+        sock = self.serve_http(http('{"id": 4, "warnings": "p.hujson:1:2: warning: odd\\n"}'))
+        r = run("coord", "--socket", sock, "policy", "set", path)
+        self.assertEqual((r.returncode, r.stdout), (0, "done\n"))
+        self.assertEqual(r.stderr, "p.hujson:1:2: warning: odd\n")
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
