@@ -9,6 +9,7 @@
 #include "controlplane/dns/dns_server.h"
 #include "controlplane/node/dp_path.h"
 #include "controlplane/node/dp_sync.h"
+#include "controlplane/node/link_plan.h"
 #include "controlplane/node/mesh_interfaces.h"
 #include "controlplane/node/mesh_netcheck.h"
 #include "controlplane/node/mesh_parts.h"
@@ -111,6 +112,23 @@ static void set_map(struct mesh *m, json_t *json)
 	derp_map_free(old);
 }
 
+/*
+ * Where peers look for us, by the coordinator's last word: after a start without it they could not
+ * be told of another home, and a look at the network takes seconds where there is no UDP.
+ */
+static void take_known_home(struct mesh *m, const struct netmap *map)
+{
+	const struct derp_map_region *r = derp_map_region(m->derp_map, map->self->home_derp);
+
+	if (m->home || !r)
+		return;
+	log_info("derp.home", "region=%u source=picture", r->id);
+	m->home = r->id;
+	mesh_netcheck_set_home(m->netcheck, r->id);
+	if (m->derp)
+		derp_regions_set_home(m->derp, r->id);
+}
+
 void mesh_relays_apply(struct mesh *m, const struct netmap *map)
 {
 	if (!map) {
@@ -120,6 +138,7 @@ void mesh_relays_apply(struct mesh *m, const struct netmap *map)
 	}
 	follow_key(m);
 	set_map(m, map->derp);
+	take_known_home(m, map);
 }
 
 /* ---- netcheck ---- */
@@ -364,7 +383,8 @@ int mesh_relays_open(struct mesh *m)
 	if (!rc)
 		rc = mesh_netcheck_open(m->node->loop, &env, &netcheck_events, m, &m->netcheck);
 	if (!rc)
-		rc = mesh_interfaces_open(m->node->loop, 0, &interfaces_events, m, &m->interfaces);
+		rc = mesh_interfaces_open(m->node->loop, LINK_FWMARK, &interfaces_events, m,
+					  &m->interfaces);
 	if (rc)
 		return rc;
 	mesh_netcheck_set_interfaces(m->netcheck, mesh_interfaces_state(m->interfaces));
