@@ -78,7 +78,8 @@ int listen_on(const struct endpoint *e, const struct relay_limits *limits)
 	/*
 	 * More than any Ethernet's. With the loopback's 64 KiB a sender's kernel buffers 2.6 to
 	 * 4 MB from the start (so many times ten segments), all of it age while the relay is
-	 * busy; with this 500 KB. (With 7,500 bytes BBR senders at times stood still for 200 ms.)
+	 * busy; with this 500 KB. Still shorter ones make it wait more often for a
+	 * retransmission, when frames of mixed sizes overrun our receive buffer.
 	 */
 	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 	if (bind(fd, (struct sockaddr *)&ss, len) || listen(fd, LISTEN_BACKLOG)) {
