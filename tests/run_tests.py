@@ -9,6 +9,7 @@ A group is a meson test run in one build folder, or a script that prints a line 
 skipped case is a failure: there nothing may be missing. Logs stay in build-test/logs."""
 
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -30,6 +31,13 @@ SAN_ENV = {
 }
 
 
+# Groups that mostly wait: some of them run side by side, where they stand behind one another.
+BESIDE = {"control", "ts2021", "coord", "coord-keys", "coord-crash", "coord-routes", "policy",
+          "derp-mesh", "netcheck", "derp-client", "localapi", "mesh", "mesh-nat", "mesh-exit",
+          "mesh-dns", "mesh-relay", "readme"}
+BESIDE_JOBS = 3
+
+
 class Totals:
     def __init__(self, ci):
         self.ci, self.passed, self.failed, self.skipped = ci, 0, 0, 0
@@ -45,6 +53,11 @@ class Totals:
             self.failed += 1
         if verdict != "ok":
             print("  %s %s/%s %s" % (verdict, group, name, reason.strip()), flush=True)
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
 
 
 def run(argv, log, timeout, env=None):
@@ -195,20 +208,21 @@ def groups(everything):
                                   "derpclient", "derper", "netcheck", "ts2021"], 3600)),
         # Behind `foreign`: a stock node is part of it.
         ("lab-mesh", script_group(py("tests/lab/lab.py", "--once", "--cases"), 600, lab_env)),
+        ("derp", script_group(py("tests/interop/test_derp.py"), 600, lab_env)),
+        # The longest first, of those that run side by side.
+        ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
+        ("coord-crash", script_group(py("tests/interop/test_coord_crash.py"), 600, lab_env)),
+        ("mesh-nat", script_group(py("tests/interop/test_mesh_nat.py"), 1200, lab_env)),
+        ("coord-routes", script_group(py("tests/interop/test_coord_routes.py"), 300, lab_env)),
         ("control", script_group(py("tests/interop/test_control.py"), 300, lab_env)),
         ("ts2021", script_group(py("tests/interop/test_ts2021.py"), 300, lab_env)),
         ("coord", script_group(py("tests/interop/test_coord.py"), 300, lab_env)),
         ("coord-keys", script_group(py("tests/interop/test_coord_keys.py"), 300, lab_env)),
-        ("coord-crash", script_group(py("tests/interop/test_coord_crash.py"), 600, lab_env)),
-        ("coord-routes", script_group(py("tests/interop/test_coord_routes.py"), 300, lab_env)),
         ("policy", script_group(py("tests/interop/test_policy.py"), 300, lab_env)),
-        ("derp", script_group(py("tests/interop/test_derp.py"), 600, lab_env)),
         ("derp-mesh", script_group(py("tests/interop/test_derp_mesh.py"), 300, lab_env)),
         ("netcheck", script_group(py("tests/interop/test_netcheck.py"), 300, lab_env)),
         ("derp-client", script_group(py("tests/interop/test_derp_client.py"), 600, lab_env)),
         ("localapi", script_group(py("tests/interop/test_localapi.py"), 600, lab_env)),
-        ("mesh", script_group(py("tests/interop/test_mesh.py"), 600, lab_env)),
-        ("mesh-nat", script_group(py("tests/interop/test_mesh_nat.py"), 1200, lab_env)),
         ("mesh-exit", script_group(py("tests/interop/test_mesh_exit.py"), 300, lab_env)),
         ("mesh-dns", script_group(py("tests/interop/test_mesh_dns.py"), 300, lab_env)),
         ("mesh-relay", script_group(py("tests/interop/test_mesh_relay.py", "--jobs", "3"), 300,
@@ -223,6 +237,18 @@ def groups(everything):
         table.append(("qemu", script_group(
             ["bash", "tests/lab/qemu/boot.sh", os.path.join(WORK, "release")], 1800, lab_env)))
     return table
+
+
+def one_group(name, go, ci):
+    """Its own totals."""
+    totals, start = Totals(ci), time.monotonic()
+    log = os.path.join(LOGS, name + ".log")
+    open(log, "w").close()
+    print("%s ..." % name, flush=True)
+    go(name, log, totals)
+    print("%s: %d passed, %d failed, %d skipped in %.0f s" % (
+        name, totals.passed, totals.failed, totals.skipped, time.monotonic() - start), flush=True)
+    return totals
 
 
 def main():
@@ -242,18 +268,16 @@ def main():
             p.error("no group %s; there are %s" % (g, ", ".join(names)))
     os.makedirs(LOGS, exist_ok=True)
     totals = Totals(a.ci)
-    for name, go in table:
-        if a.group and name not in a.group:
-            continue
-        log = os.path.join(LOGS, name + ".log")
-        open(log, "w").close()
-        start, before = time.monotonic(), (totals.passed, totals.failed, totals.skipped)
-        print("%s ..." % name, flush=True)
-        go(name, log, totals)
-        after = (totals.passed, totals.failed, totals.skipped)
-        print("%s: %d passed, %d failed, %d skipped in %.0f s"
-              % ((name,) + tuple(x - y for x, y in zip(after, before))
-                 + (time.monotonic() - start,)), flush=True)
+    todo = [(name, go) for name, go in table if not a.group or name in a.group]
+    while todo:
+        first, todo = todo[0], todo[1:]
+        beside = [first]
+        while first[0] in BESIDE and todo and todo[0][0] in BESIDE:
+            beside.append(todo[0])
+            todo = todo[1:]
+        with concurrent.futures.ThreadPoolExecutor(BESIDE_JOBS) as pool:
+            for t in pool.map(lambda g: one_group(*g, a.ci), beside):
+                totals.add(t)
     print("%d passed, %d failed, %d skipped" % (totals.passed, totals.failed, totals.skipped))
     return 1 if totals.failed or not totals.passed else 0
 
