@@ -41,6 +41,8 @@ static const char *reason(int code)
 		return "Request Header Fields Too Large";
 	case 501:
 		return "Not Implemented";
+	case 503:
+		return "Service Unavailable";
 	default:
 		return "Internal Server Error";
 	}

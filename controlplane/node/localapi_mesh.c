@@ -14,6 +14,9 @@
 #include "controlplane/node/mesh.h"
 #include "lib/base/clock.h"
 
+/* A report takes 5 s at most, and may have to begin after another. */
+#define NETCHECK_WAIT_MS 11000
+
 void api_get_whois(struct api_conn *c, const struct http_request *req)
 {
 	const struct netmap *m = mesh_map(c->mesh);
@@ -70,9 +73,10 @@ void api_get_path(struct api_conn *c, const struct http_request *req)
 		api_text(c, 404, n ? "no ways are looked for to that node" : "no matching peer");
 }
 
-/* Waits for the report that is on its way. */
+/* Waits for the report that is on its way, but not for ever: without sockets none comes. */
 struct netcheck_wait {
 	struct mesh_listener listener;
+	uv_timer_t timer;
 	struct api_conn *c;
 };
 
@@ -89,12 +93,17 @@ static void answer_netcheck(struct api_conn *c)
 		 true);
 }
 
+static void on_wait_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
 static void stop_waiting(void *arg)
 {
 	struct netcheck_wait *w = arg;
 
 	mesh_unlisten(w->c->mesh, &w->listener);
-	free(w);
+	uv_close((uv_handle_t *)&w->timer, on_wait_closed);
 }
 
 static void on_netcheck(struct mesh_listener *l, uint32_t what)
@@ -107,6 +116,18 @@ static void on_netcheck(struct mesh_listener *l, uint32_t what)
 	api_release(c);
 	stop_waiting(w);
 	answer_netcheck(c);
+}
+
+static void on_no_netcheck(uv_timer_t *t)
+{
+	struct netcheck_wait *w = t->data;
+	struct api_conn *c = w->c;
+
+	api_release(c);
+	stop_waiting(w);
+	api_text(c, 503,
+		 "the network could not be measured: does causeway-dp run, and is there a "
+		 "map with relays?");
 }
 
 void api_get_netcheck(struct api_conn *c, const struct http_request *req)
@@ -123,6 +144,9 @@ void api_get_netcheck(struct api_conn *c, const struct http_request *req)
 	}
 	w->listener.on_change = on_netcheck;
 	w->c = c;
+	uv_timer_init(c->node->loop, &w->timer);
+	w->timer.data = w;
+	uv_timer_start(&w->timer, on_no_netcheck, NETCHECK_WAIT_MS, 0);
 	mesh_listen(c->mesh, &w->listener);
 	api_hold(c, stop_waiting, w);
 }

@@ -261,6 +261,8 @@ static void on_login(void *arg, bool in, const char *why)
 	if (why[0] &&
 	    (!mesh_control_is_logging_in(m->control) || mesh_control_was_refused(m->control)))
 		what |= MESH_DID_ERROR;
+	if (what & MESH_DID_ERROR)
+		m->is_auth_key_refused = m->auth_key != NULL;
 	if (in || (what & MESH_DID_ERROR))
 		forget_auth_key(m);
 	if (in && m->view.logged_out && set_flags(m, m->view.want_running, false) == 0)
@@ -342,6 +344,7 @@ int mesh_start(struct mesh *m, const json_t *options, struct json_in *in)
 		rc = mesh_open_control(m, in);
 	if (rc)
 		return rc;
+	m->is_auth_key_refused = false;
 	if (auth_key[0]) {
 		forget_auth_key(m);
 		m->had_key = mesh_control_has_key(m->control);
@@ -368,7 +371,8 @@ int mesh_log_in(struct mesh *m, struct json_in *in)
 		mesh_tell(m, MESH_DID_URL);
 		return 0;
 	}
-	if (!m->auth_key || m->had_key)
+	/* It belongs to the start before it, whose key may have been refused by now. */
+	if (!m->is_auth_key_refused && (!m->auth_key || m->had_key))
 		rc = mesh_control_log_in(m->control, m->auth_key, true);
 	mesh_update_state(m, 0);
 	return rc;

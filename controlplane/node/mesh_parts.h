@@ -37,6 +37,7 @@ struct mesh {
 	bool is_expired;  /* our key: no traffic */
 	bool is_carrying; /* the node's configuration is the mesh's */
 	char *auth_key;	  /* of a login that is not done yet; NULL: none */
+	bool is_auth_key_refused; /* that of the last start */
 	bool had_key;	  /* when that login began */
 	char url[CONTROL_URL_MAX];
 	char error[CONTROL_TEXT_MAX];

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size ? size : 1);
 	struct http_request req;
+	char value[8];
 	long n, again;
 
 	if (!copy)
@@ -31,6 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(copy, data, size);
 		again = http_parse(copy, (size_t)n, &req);
 		if (again != n)
+			abort();
+		/* A short room: what does not fit is cut. */
+		if (http_query_get(&req, "q", value, sizeof(value)) &&
+		    strlen(value) >= sizeof(value))
 			abort();
 	}
 	free(copy);

@@ -141,6 +141,8 @@ def before_a_login():
         ok(d.stock("debug", "prefs"), '"ControlURL": ""')
         ok(d.stock("lock", "status"), "NOT enabled")
         ok(d.stock("metrics"), "^tailscaled_advertised_routes 0")
+        # There is no dataplane here, and so nobody to ask the network.
+        fails(d.ours("netcheck"), "could not be measured")
 
 
 def join_change_leave():
