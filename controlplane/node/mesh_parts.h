@@ -34,11 +34,11 @@ struct mesh {
 	json_t *net_info;	      /* for Hostinfo, or NULL */
 	bool is_opening;	      /* the cached picture is being told */
 	bool is_from_cache, is_connected;
-	bool is_expired;  /* our key: no traffic */
-	bool is_carrying; /* the node's configuration is the mesh's */
-	char *auth_key;	  /* of a login that is not done yet; NULL: none */
+	bool is_expired;	  /* our key: no traffic */
+	bool is_carrying;	  /* the node's configuration is the mesh's */
+	char *auth_key;		  /* of a login that is not done yet; NULL: none */
 	bool is_auth_key_refused; /* that of the last start */
-	bool had_key;	  /* when that login began */
+	bool had_key;		  /* when that login began */
 	char url[CONTROL_URL_MAX];
 	char error[CONTROL_TEXT_MAX];
 	enum mesh_state state; /* as last told */

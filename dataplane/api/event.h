@@ -9,7 +9,7 @@
 
 #include "dataplane/api/server.h"
 
-#define EVENT_SWEEP_NS	    (100 * 1000000ull)
+#define EVENT_SWEEP_NS (100 * 1000000ull)
 /* Silence is told of after this: causewayd waits longer itself where it needs to. */
 #define EVENT_UNANSWERED_NS (600 * 1000000ull)
 
