@@ -191,6 +191,10 @@ def groups(everything):
                                 whole=False)),
         ("fuzz", meson_group(fuzz, ["--suite", "fuzz", "--test-args=-max_total_time=" + seconds],
                              {"CC": "clang"}, 3600, whole=False)),
+        # Before all that has a stock program as the other side.
+        ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
+                                  "boringtun-cli", "tailscaled", "tailscale", "control",
+                                  "derpclient", "derper", "netcheck", "ts2021"], 3600)),
         ("wire", script_group(py("tests/lab/test_wire.py"), 600, lab_env)),
         ("lab", script_group(py("tests/lab/lab.py", "--static", "--once", "--cases"), 600,
                              lab_env)),
@@ -203,10 +207,6 @@ def groups(everything):
         ("router", script_group(py("tests/lab/test_router.py"), 600, lab_env)),
         ("dpdk", script_group(py("tests/lab/test_dpdk.py", "--jobs", "3"), 600, lab_env)),
         ("failover", script_group(py("tests/lab/test_failover.py"), 900, lab_env)),
-        ("foreign", script_group(["sh", "tests/interop/build.sh", "wireguard-go",
-                                  "boringtun-cli", "tailscaled", "tailscale", "control",
-                                  "derpclient", "derper", "netcheck", "ts2021"], 3600)),
-        # Behind `foreign`: a stock node is part of it.
         ("lab-mesh", script_group(py("tests/lab/lab.py", "--once", "--cases"), 600, lab_env)),
         ("derp", script_group(py("tests/interop/test_derp.py"), 600, lab_env)),
         # The longest first, of those that run side by side.
