@@ -116,7 +116,9 @@ def one_round(w, key, turn, in_store):
     join.wait(30)
     writer.join(30)
     said = join.output()
-    check("refused" not in said, [x for x in said.split("\n") if x.startswith("refused")][:3])
+    # By the coordinator; that nobody listens any more is no such word.
+    refused = [x for x in said.split("\n") if x.startswith("refused")]
+    check(not refused, refused[:3])
     told = keys_in(said) + writer.joined
     w.start_coord()
     there = {n["node_key"].split(":")[1] for n in w.coord("nodes")}
