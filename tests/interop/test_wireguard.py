@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from capture import Capture, udp_payload  # noqa: E402
 from cases import check, main  # noqa: E402
-from flows import Udp, account, lost, tcp, tcp_gbit  # noqa: E402
+from flows import Udp, account, affordable, lost, tcp, tcp_gbit  # noqa: E402
 from netns import Lab, wait_for  # noqa: E402
 from nodes import Boringtun, Causeway, WireguardGo, genpsk, pair  # noqa: E402
 from topology import SharedPairs, Sites, renumber  # noqa: E402
@@ -27,7 +27,7 @@ FOREIGN = {"go": WireguardGo, "boringtun": Boringtun}
 OURS = {"causeway": Causeway, "wireguard-go": WireguardGo,
         "boringtun": Boringtun}[os.environ.get("CAUSEWAY_LAB_OURS", "causeway")]
 REKEY_SECONDS = 150
-REKEY_PPS = 1000
+REKEY_PPS = affordable(1000, 300)
 
 
 def our_node(lab, site, port):

@@ -9,6 +9,13 @@ from netns import LabError, helper, tool
 PAUSE_NS = 1000000000
 
 
+def affordable(rate, less):
+    """Packets a second for trials that run side by side: a loss is to be a daemon's doing, not that
+    of a machine at its end. less: on a CPU without AVX-512."""
+    with open("/proc/cpuinfo") as f:
+        return rate if "avx512f" in f.read() else less
+
+
 class Udp:
     """Numbered UDP between two namespaces, both ways or one way, running by itself."""
 

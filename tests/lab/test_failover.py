@@ -4,7 +4,7 @@
 session age of 20 to 100 s nothing is lost for 60 s, and after its restart the session is
 renewed without loss; with causeway-dp killed traffic is back within 2 s of its restart.
 
-10,000 packets a second each way (5,000 on a CPU without AVX-512), every sequence number accounted
+10,000 packets a second each way (4,000 on a CPU without AVX-512), every sequence number accounted
 for. The five trials of causewayd, three on kernel and two on xdp ports, run side by side: that is
 what two cores carry with room left. CAUSEWAY_LAB_ALL=1 adds five more with the ports exchanged."""
 
@@ -13,21 +13,12 @@ import sys
 import time
 
 from cases import check, main
-from flows import Udp, account, lost_between
+from flows import Udp, account, affordable, lost_between
 from netns import Lab
 from nodes import Causeway, pair
 from topology import SharedPairs, Sites
 
-
-
-def rate():
-    """What two cores carry five times side by side: a loss is to be the daemon's doing, not that of
-    a machine at its end."""
-    with open("/proc/cpuinfo") as f:
-        return 10000 if "avx512f" in f.read() else 5000
-
-
-PPS = int(os.environ.get("CAUSEWAY_FAILOVER_PPS") or rate())
+PPS = int(os.environ.get("CAUSEWAY_FAILOVER_PPS") or affordable(10000, 4000))
 DOWN_SECONDS = 60
 # By then every session of before is past its 180 s: traffic means a renewed one.
 RUN_SECONDS = 190
