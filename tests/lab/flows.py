@@ -10,8 +10,8 @@ PAUSE_NS = 1000000000
 
 
 def affordable(rate, less):
-    """Packets a second for trials that run side by side: a loss is to be a daemon's doing, not that
-    of a machine at its end. less: on a CPU without AVX-512."""
+    """What a machine is asked for, as packets a second in trials that run side by side: a loss is to
+    be a daemon's doing, not that of a machine at its end. less: on a CPU without AVX-512."""
     with open("/proc/cpuinfo") as f:
         return rate if "avx512f" in f.read() else less
 
