@@ -30,16 +30,9 @@ struct handshake {
 	uv_idle_t idle; /* runs while something is queued */
 	struct wg_cookie_checker checker;
 	struct wg_limiter limiter;
-	struct wg_random random;
 	uint32_t head, count;
 	struct queued queue[WG_HANDSHAKE_QUEUE_MAX];
 };
-
-static void random_fill(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
 
 static void count(struct handshake *h, enum counter which)
 {
@@ -51,7 +44,7 @@ static void send_cookie(struct handshake *h, const struct queued *q, const struc
 {
 	struct wg_msg_cookie reply;
 
-	wg_cookie_reply(&h->checker, &h->node->identity, &h->random, q->data, q->len, source,
+	wg_cookie_reply(&h->checker, &h->node->identity, &node_random, q->data, q->len, source,
 			now_ns, &reply);
 	count(h, CONTROL_COOKIE_SENT);
 	if (packets_send(h->node->packets, &q->from, &reply, sizeof(reply)))
@@ -245,7 +238,6 @@ int handshake_open(struct node *n, struct handshake **out)
 	if (!h)
 		return -ENOMEM;
 	h->node = n;
-	h->random.fill = random_fill;
 	randombytes_buf(seed, sizeof(seed));
 	wg_limiter_init(&h->limiter, seed);
 	uv_idle_init(n->loop, &h->idle);

@@ -301,7 +301,7 @@ int mesh_open_control(struct mesh *m, struct json_in *in)
 					  .state_dir = m->node->opt.state_dir,
 					  .tls = m->tls,
 					  .disco = ways_disco(m->node->ways),
-					  .random = &mesh_random};
+					  .random = &node_random};
 	char err[MESH_ERROR_MAX];
 	int rc;
 

@@ -18,14 +18,6 @@
 #define DISCO_FILE "disco.key"
 #define PREFS_MAX  (1u << 20)
 
-static void random_fill(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
-
-const struct wg_random mesh_random = {.fill = random_fill};
-
 static int read_prefs(struct mesh *m, char err[MESH_ERROR_MAX])
 {
 	struct json_in in = {0};

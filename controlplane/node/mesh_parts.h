@@ -60,8 +60,6 @@ struct mesh {
 	unsigned handles;
 };
 
-extern const struct wg_random mesh_random;
-
 void mesh_tell(struct mesh *m, uint32_t what);
 enum mesh_state mesh_find_state(const struct mesh *m);
 /* Looks whether the state is another one now, and tells. */

@@ -74,7 +74,7 @@ static void follow_key(struct mesh *m)
 	struct derp_regions_config cfg = {.loop = m->node->loop,
 					  .tls = m->tls,
 					  .node_private = private,
-					  .random = &mesh_random,
+					  .random = &node_random,
 					  .env = getenv};
 	struct key public;
 	int rc;
@@ -372,7 +372,7 @@ int mesh_relays_open(struct mesh *m)
 					      .https = ask_https,
 					      .last_frame_ns = last_frame_ns,
 					      .is_heard = is_heard,
-					      .random = &mesh_random};
+					      .random = &node_random};
 	const struct ways_env ways = {.ctx = m,
 				      .derp_send = derp_send,
 				      .stun = on_stun,

@@ -29,6 +29,14 @@
 #define TICKS_A_TURN 256
 #define STOPPED_FILE "stopped"
 
+static void random_fill(void *ctx, void *buf, size_t len)
+{
+	(void)ctx;
+	randombytes_buf(buf, len);
+}
+
+const struct wg_random node_random = {.fill = random_fill};
+
 static uint32_t key_bucket(const struct node *n, const uint8_t *key)
 {
 	uint64_t x;

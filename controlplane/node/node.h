@@ -32,6 +32,8 @@ struct node_options {
 	const char *config_path; /* NULL: none */
 };
 
+extern const struct wg_random node_random; /* the system's */
+
 struct node {
 	uv_loop_t *loop;
 	struct node_options opt;

@@ -16,12 +16,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-static void random_fill(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
-
 static uint32_t index_alloc(void *ctx, uint32_t peer_id)
 {
 	return index_table_alloc(ctx, peer_id, 0);
@@ -32,14 +26,12 @@ static void index_free(void *ctx, uint32_t index)
 	index_table_free(ctx, index);
 }
 
-static const struct wg_random the_random = {.fill = random_fill};
-
 struct node_peer *peer_new(struct node *n, const struct config_peer *cfg, uint32_t id, int *err)
 {
 	struct wg_peer_config wc = {
 		.id = id,
 		.self = &n->identity,
-		.random = &the_random,
+		.random = &node_random,
 		.indices = &n->wg_indices,
 		.preshared_key = key_is_zero(&cfg->preshared_key) ? NULL : cfg->preshared_key.bytes,
 	};

@@ -14,14 +14,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-static void random_fill(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
-
-static const struct wg_random the_random = {.fill = random_fill};
-
 /* ---- what the engine asks for ---- */
 
 static uint32_t index_alloc(void *owner, uint8_t lane)
@@ -162,7 +154,7 @@ static bool prepare(struct node_peer *p)
 	if (!p->lanes && offer) {
 		p->lanes = malloc(sizeof(*p->lanes));
 		if (p->lanes)
-			wg_lanes_init(p->lanes, &the_random, &ops, p, offer);
+			wg_lanes_init(p->lanes, &node_random, &ops, p, offer);
 	}
 	if (p->lanes)
 		p->lanes->offer = offer;

@@ -14,12 +14,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-static void random_fill(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
-
 static struct dpapi_path path_by_derp(const struct node_peer *p, uint16_t region)
 {
 	struct dpapi_path path = {.local_port = p->path.local_port};
@@ -159,7 +153,7 @@ struct path_peer *peer_ways_wake(struct peer_ways *pw)
 	if (!pw->engine)
 		return NULL;
 	pw->env = (struct path_env){
-		.ctx = pw, .random = random_fill, .act = act, .is_outside = is_outside};
+		.ctx = pw, .random = node_random.fill, .act = act, .is_outside = is_outside};
 	path_peer_init(pw->engine, &pw->env, &pw->peer->node->ways->self);
 	tell_node(pw);
 	return pw->engine;

@@ -18,20 +18,7 @@
 #include <unistd.h>
 
 #include "controlplane/node/nft_table.h"
-
-/* Lines that a command prints. */
-static int lines(const char *command)
-{
-	FILE *f = popen(command, "r");
-	char line[512];
-	int n = 0;
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		n++;
-	pclose(f);
-	return n;
-}
+#include "tests/unit/command_lines.h"
 
 static int with(const char *what)
 {

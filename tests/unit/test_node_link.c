@@ -23,6 +23,7 @@
 
 #include "controlplane/node/link.h"
 #include "controlplane/node/link_plan.h"
+#include "tests/unit/command_lines.h"
 
 #define KEY_A "ERERERERERERERERERERERERERERERERERERERERERE="
 #define KEY_B "IiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiIiI="
@@ -51,20 +52,6 @@ static int tun_open(uint32_t *ifindex)
 	assert_int_equal(ioctl(fd, TUNSETIFF, &ifr), 0);
 	*ifindex = if_nametoindex("cw0");
 	return fd;
-}
-
-/* Lines that a command prints. */
-static int lines(const char *command)
-{
-	FILE *f = popen(command, "r");
-	char line[512];
-	int n = 0;
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		n++;
-	pclose(f);
-	return n;
 }
 
 /* An unreachable route has it, whichever way iproute2 words that. */
@@ -201,6 +188,18 @@ static void test_kernel(void **state)
 	config_free(other);
 }
 
+/* A way to the internet, which answers nothing. */
+static void add_wan(void)
+{
+	assert_int_equal(system("ip link add wan0 type veth peer name wan1 && "
+				"ip link set wan0 up && ip link set wan1 up && "
+				"ip addr add 192.0.2.2/24 dev wan0 && "
+				"ip addr add 2001:db8::2/64 dev wan0 nodad && "
+				"ip route add default via 192.0.2.1 && "
+				"ip route add default via 2001:db8::1"),
+			 0);
+}
+
 /* An exit node that is chosen but not there, or has one family: nothing leaves beside it. */
 static void test_exit_closes(void **state)
 {
@@ -211,13 +210,7 @@ static void test_exit_closes(void **state)
 	int tun = tun_open(&ifindex);
 
 	assert_int_equal(link_open(&l), 0);
-	assert_int_equal(system("ip link add wan0 type veth peer name wan1 && "
-				"ip link set wan0 up && ip link set wan1 up && "
-				"ip addr add 192.0.2.2/24 dev wan0 && "
-				"ip addr add 2001:db8::2/64 dev wan0 nodad && "
-				"ip route add default via 192.0.2.1 && "
-				"ip route add default via 2001:db8::1"),
-			 0);
+	add_wan();
 	assert_int_equal(system("echo 1 >/proc/sys/net/ipv4/ip_forward"), 0);
 	cfg->has_exit = without->has_exit = true;
 	link_apply(l, cfg, "cw0", ifindex, 9000);
@@ -266,13 +259,7 @@ static void test_outer_shuns_tunnel(void **state)
 	int tun = tun_open(&ifindex);
 
 	assert_int_equal(link_open(&l), 0);
-	assert_int_equal(system("ip link add wan0 type veth peer name wan1 && "
-				"ip link set wan0 up && ip link set wan1 up && "
-				"ip addr add 192.0.2.2/24 dev wan0 && "
-				"ip addr add 2001:db8::2/64 dev wan0 nodad && "
-				"ip route add default via 192.0.2.1 && "
-				"ip route add default via 2001:db8::1"),
-			 0);
+	add_wan();
 	link_apply(l, cfg, "cw0", ifindex, 9000);
 	assert_int_equal(lines("ip route get 10.2.0.1 mark 0x80000 | grep cw0"), 1);
 	cfg->outer_shuns_tunnel = true;
