@@ -288,6 +288,7 @@ static void expire_pings(struct peer_ways *pw, uint64_t now_ns)
 		*at = ping->next;
 		ping->cb(ping->arg, NULL);
 		free(ping);
+		at = &pw->pings; /* who is told may cancel others */
 	}
 }
 
